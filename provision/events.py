@@ -1,0 +1,151 @@
+"""Typed events that arise on the control node, without behaviour; those of a host are in agent/protocol.py.
+
+Whoever shows or stores a run reads only these. Every one is a fact of the past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from provision.agent.protocol import Result
+from provision.errors import Mark, ProvisionError
+
+__all__ = [
+    "Connected",
+    "Event",
+    "HostEnded",
+    "HostFailed",
+    "HostUnreachable",
+    "Notice",
+    "PlayStarted",
+    "RunEnded",
+    "RunStarted",
+    "StepEnded",
+    "StepOutput",
+    "StepProgress",
+    "StepStarted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """`command` is the subcommand ("apply", "plan", ...); `run` the run's id."""
+
+    command: str
+    run: str
+    hosts: tuple[str, ...]
+    check: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlayStarted:
+    name: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A host's agent is ready. `seconds` since its session began."""
+
+    host: str
+    facts: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """`title` is the task's name with its role and loop item, as people read it."""
+
+    host: str
+    step: int
+    title: str
+    where: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    host: str
+    step: int
+    done: float
+    total: float
+    unit: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    host: str
+    step: int
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step's result, or that of a task that was decided on the control node (`result.step` is then -1).
+
+    `message`: what `debug` says, or why the step was skipped. `ignored`: failed, and the task says to ignore that.
+    """
+
+    host: str
+    title: str
+    where: Mark | None
+    result: Result
+    message: str = ""
+    ignored: bool = False
+    handler: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostFailed:
+    """The host takes no further part; `error` says why."""
+
+    host: str
+    error: ProvisionError
+
+
+@dataclass(frozen=True, slots=True)
+class HostUnreachable:
+    """Connection, authentication or the agent itself failed; never counted as failed."""
+
+    host: str
+    error: ProvisionError
+
+
+@dataclass(frozen=True, slots=True)
+class HostEnded:
+    host: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the operator should know and that is no failure; `host` is None where it concerns all."""
+
+    text: str
+    host: str | None = None
+    kind: str = "notice"
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    seconds: float
+    interrupted: bool = False
+
+
+Event = (
+    RunStarted
+    | PlayStarted
+    | Connected
+    | StepStarted
+    | StepProgress
+    | StepOutput
+    | StepEnded
+    | HostFailed
+    | HostUnreachable
+    | HostEnded
+    | Notice
+    | RunEnded
+)
