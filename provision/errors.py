@@ -53,7 +53,9 @@ class ProvisionError(Exception):
         if self.context:
             place = f"{place or '  -->'}  ({self.context})"
         lines = [f"error: {self.summary}", place]
-        lines += [f"{word}: {_indented(word, text)}" for word, text in (("cause", self.cause), ("hint", self.hint)) if text]
+        lines += [
+            f"{word}: {_indented(word, text)}" for word, text in (("cause", self.cause), ("hint", self.hint)) if text
+        ]
         return "\n".join(line for line in lines if line)
 
 

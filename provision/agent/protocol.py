@@ -43,9 +43,13 @@ class Blob:
 
 def encode(message: Dict[str, Any]) -> bytes:
     """The frame of one message; ProtocolError when it is over 1 MiB."""
-    body = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+    body = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
+        "utf-8", "backslashreplace"
+    )
     if len(body) > MAX_FRAME:
-        raise ProtocolError("a %s message of %d bytes is over the limit of %d" % (message.get("type"), len(body), MAX_FRAME))
+        raise ProtocolError(
+            "a %s message of %d bytes is over the limit of %d" % (message.get("type"), len(body), MAX_FRAME)
+        )
     return struct.pack(">I", len(body)) + body
 
 
@@ -221,7 +225,9 @@ class Beat:
 
 
 HostEvent = Union[Boot, Ready, Need, Started, Progress, Output, Result, End, Fatal, Beat]
-_KINDS = {kind.__name__.lower(): kind for kind in (Boot, Ready, Need, Started, Progress, Output, Result, End, Fatal, Beat)}
+_KINDS = {
+    kind.__name__.lower(): kind for kind in (Boot, Ready, Need, Started, Progress, Output, Result, End, Fatal, Beat)
+}
 _TYPES: Dict[str, Tuple[type, ...]] = {
     "int": (int,),
     "str": (str,),
@@ -253,6 +259,6 @@ def from_message(message: Dict[str, Any]) -> HostEvent:
         if not isinstance(value, allowed) or (isinstance(value, bool) and annotation in ("int", "float")):
             raise ProtocolError("%s with a wrong %s" % (message["type"], key))
     try:
-        return kind(**values)  # type: ignore[no-any-return]
+        return kind(**values)
     except TypeError:
         raise ProtocolError("%s without all its keys" % message["type"]) from None

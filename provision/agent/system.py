@@ -6,13 +6,8 @@ the folder. Every wait has a deadline.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat as stat_module
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
-
-from .resource import Emit, Refusal
+from typing import Any, Callable, Dict, Set, Tuple
 
 __all__ = ["Completed", "System"]
 

@@ -1,0 +1,34 @@
+# Each target does all its own set-up on a fresh Debian machine (as root) that has python3 and make.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check test-more bench clean
+
+demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine and runs the main job on it, twice
+	$(BIN)/python -m provision.lab.demo
+
+test: $(STAMP) check          ## everything; the part with hosts boots a lab of its own
+	$(BIN)/python -m provision.lab.prerequisites
+	$(BIN)/pytest -m lab
+
+check: $(STAMP)               ## lint, types and the tests that need no host
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not lab" -n 2
+
+test-more: $(STAMP)           ## long comparisons
+	$(BIN)/python bench/converged.py --hosts 8
+
+bench: test-more
+
+$(STAMP): pyproject.toml
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
+	python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lab,test]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,151 @@
+"""The first words on a host: a text for the command line that any Python 3 can read; it starts the agent.
+
+Must use only what Python 3.3 has, until the version was checked, and must read no byte more than its frames: the
+rest of standard input belongs to the agent. Never imported; the control node sends its text without comments.
+Arguments: marker, SHA-256 of the agent's archive, and the folder of state ("": the usual one).
+"""
+
+import os
+import select
+import sys
+
+WAIT = 60
+"""Seconds without a byte after which it gives up."""
+
+
+def read(count):
+    """Exactly `count` bytes of standard input; ends when there are no more."""
+    data = b""
+    while len(data) < count:
+        if not select.select([0], [], [], WAIT)[0]:
+            sys.exit(3)
+        part = os.read(0, count - len(data))
+        if not part:
+            sys.exit(3)
+        data += part
+    return data
+
+
+def frame():
+    """The body of the next frame."""
+    size = int.from_bytes(read(4), "big")
+    if size > 1 << 20:
+        fatal("protocol", "a frame of %d bytes is over the limit" % size, "", "")
+    return read(size)
+
+
+def say(before, message):
+    """Write a message as a frame behind `before`."""
+    import json
+
+    body = json.dumps(message).encode()
+    data = before + len(body).to_bytes(4, "big") + body
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def fatal(kind, summary, cause, hint):
+    """Say why the agent cannot start, and end."""
+    say(b"", {"type": "fatal", "kind": kind, "summary": summary, "cause": cause, "hint": hint})
+    sys.exit(3)
+
+
+def usual_state():
+    """The folder of state: that of the machine for root, else one in the user's home."""
+    if os.geteuid() == 0:
+        return "/var/lib/provision"
+    return os.path.join(os.path.expanduser("~"), ".local", "state", "provision")
+
+
+def trusted(folder):
+    """Whether only this user can write the folder."""
+    import stat
+
+    try:
+        seen = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid() and not seen.st_mode & 18
+
+
+def digest(data):
+    """SHA-256 in hex."""
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def kept(path, sha256):
+    """Whether the archive is there and is what it is named after."""
+    if not trusted(os.path.dirname(path)):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return digest(file.read()) == sha256
+    except (IOError, OSError):
+        return False
+
+
+def fetch():
+    """The archive, from the chunks that the control node sends."""
+    import zlib
+
+    parts = []
+    while True:
+        body = frame()
+        if body[:1] != b"\0":
+            continue
+        parts.append(body[34:])
+        if body[1:2] == b"\1":
+            return zlib.decompress(b"".join(parts))
+
+
+def store(path, data):
+    """Write the archive so that it is there whole or not at all."""
+    folder = os.path.dirname(path)
+    os.makedirs(os.path.dirname(folder), 0o755, exist_ok=True)
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if not trusted(folder):
+            raise OSError("others than its owner can write %s" % folder) from None
+    aside = "%s.%d" % (path, os.getpid())
+    with open(aside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(aside, path)
+
+
+def main(marker, sha256, state):
+    """Boot frame, hello, archive where it is lacking, then the agent."""
+    version = sys.version_info
+    state = state or usual_state()
+    path = os.path.join(state, "agent", sha256 + ".zip")
+    have = version >= (3, 8) and kept(path, sha256)
+    python = [version[0], version[1], version[2]]
+    say(marker.encode(), {"type": "boot", "python": python, "uid": os.geteuid(), "have": have})
+    if version < (3, 8):
+        found = "%s is Python %d.%d" % (sys.executable, version[0], version[1])
+        fatal("python", "Python 3.8 or newer is needed", found, "set `ansible_python_interpreter` to a newer one")
+    import json
+
+    hello = json.loads(frame().decode())
+    hello["state"] = state
+    if not have:
+        data = fetch()
+        if digest(data) != sha256:
+            fatal("protocol", "the agent did not arrive whole", "its SHA-256 is %s" % digest(data), "run again")
+        try:
+            store(path, data)
+        except OSError as error:
+            summary = "the agent cannot be stored in `%s`" % os.path.dirname(path)
+            fatal("state", summary, str(error), "free its disk, or mount it writable")
+    compiled = "%s-%s.zip" % (path[:-4], sys.implementation.cache_tag)
+    sys.path.insert(0, compiled if have and os.path.exists(compiled) else path)
+    from provision_agent.__main__ import main as run
+
+    sys.exit(run(hello, path, compiled))
+
+
+main(sys.argv[1], sys.argv[2], sys.argv[3])

@@ -1,0 +1,88 @@
+"""Who listens on a TCP port of this host, from /proc alone; must not open any socket."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Iterable, List, Optional, Set
+
+__all__ = ["Listener", "listeners", "owner", "parse", "reachable"]
+
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A socket that listens: `address` as text, `inode` as /proc names it."""
+
+    address: str
+    port: int
+    inode: int
+
+
+def listeners(port: int) -> List[Listener]:
+    """All sockets that listen on a port."""
+    found: List[Listener] = []
+    for table in ("tcp", "tcp6"):
+        try:
+            with open("/proc/net/" + table, encoding="ascii") as stream:
+                found += parse(stream, port)
+        except OSError:
+            continue
+    return found
+
+
+def parse(lines: Iterable[str], port: int) -> List[Listener]:
+    """The listening sockets of one port in a table like /proc/net/tcp."""
+    found, needle = [], ":%04X " % port
+    for line in lines:
+        if needle not in line:
+            continue
+        words = line.split()
+        if len(words) > 9 and words[3] == _LISTEN and words[1].endswith(needle.strip()):
+            found.append(Listener(_address(words[1].partition(":")[0]), port, int(words[9])))
+    return found
+
+
+def owner(sockets: Iterable[Listener], candidates: Iterable[int]) -> Optional[int]:
+    """The process that holds one of the sockets: looked for among `candidates` first, then among all; None if hidden."""
+    wanted = {"socket:[%d]" % socket.inode for socket in sockets}
+    if not wanted:
+        return None
+    tried: Set[int] = set()
+    for pid in candidates:
+        tried.add(pid)
+        if _holds(pid, wanted):
+            return pid
+    return next((pid for pid in _all() if pid not in tried and _holds(pid, wanted)), None)
+
+
+def reachable(listener: Listener) -> str:
+    """The address at which this very host reaches a listener."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.address, listener.address)
+
+
+def _address(text: str) -> str:
+    import socket
+
+    words = struct.pack("=%dI" % (len(text) // 8), *(int(text[at : at + 8], 16) for at in range(0, len(text), 8)))
+    return socket.inet_ntop(socket.AF_INET if len(words) == 4 else socket.AF_INET6, words)
+
+
+def _all() -> List[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _holds(pid: int, wanted: Set[str]) -> bool:
+    folder = "/proc/%d/fd" % pid
+    try:
+        for entry in os.listdir(folder):
+            try:
+                if os.readlink(os.path.join(folder, entry)) in wanted:
+                    return True
+            except OSError:
+                continue
+    except OSError:
+        pass
+    return False

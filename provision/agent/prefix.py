@@ -1,0 +1,237 @@
+"""Builds a generation: aside, verified where it will stay, synced, and sealed last.
+
+A list of stages over modules that each do one: tools, installer, wheels, inspection, activation, seal. A kill at any
+instant leaves an unsealed folder, which the next build removes. Must not touch the link (conda_flip does).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, List
+
+from . import activation, generations, inspection, pruning, records, seal, tools, wheels
+from .generations import Generation
+from .inspection import Damaged
+from .installer import Installation
+from .installer import install as install_conda
+from .resource import Emit, Refusal
+from .system import System
+
+if TYPE_CHECKING:
+    from .resources.conda_env import Spec
+
+__all__ = ["build", "listing_lines", "space_needed"]
+
+UNPACKED = 4
+"""A package unpacks to about this many times its size (measured: 3 to 4 for conda packages and wheels)."""
+MARGIN = 256 << 20
+"""Bytes that stay free."""
+
+
+@dataclass
+class _Build:
+    """What the stages share. `clean`: trust nothing that is cached."""
+
+    system: System
+    spec: Spec
+    path: str
+    clean: bool
+    emit: Emit
+    packages: List[Dict[str, Any]]
+    found: Dict[str, Any]
+    variables: Dict[str, str]
+
+
+def build(system: System, spec: Spec, clean: bool, emit: Emit) -> Generation:
+    """Build the next generation of the spec's lock; Refusal names what is wrong, and nothing is left then.
+
+    One that fails verification is built a second time, with the cache checked in full.
+    """
+    mask = os.umask(0o022)
+    try:
+        with generations.lock_environment(system, spec.root, spec.name):
+            pruning.leftovers(system, spec.root, spec.name)
+            packages = json.loads(system.read(system.blob(spec.listing_blob)))
+            _check_space(system, spec, packages)
+            return _verified(system, spec, packages, clean, emit)
+    finally:
+        os.umask(mask)
+
+
+def listing_lines(packages: List[Dict[str, Any]]) -> List[str]:
+    """A lock's packages as people read them, sorted: name, version, and conda's build or "(pip)"."""
+    return sorted(
+        "%s %s %s" % (p["name"], p["version"], p.get("build", "") if p["kind"] == "conda" else "(pip)") for p in packages
+    )
+
+
+def space_needed(packages: List[Dict[str, Any]], cached: List[str], share: bool) -> int:
+    """Bytes that an installation takes; `cached` are folder names of the package cache, and `share` is hard links."""
+    known, needed = set(cached), 0
+    for package in packages:
+        unpacked = (package.get("size") or 0) * UNPACKED
+        entry = "%s-%s-%s" % (package["name"], package["version"], package.get("build", ""))
+        needed += (0 if entry in known else unpacked) + (0 if share else unpacked)
+    return needed
+
+
+def _verified(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: bool, emit: Emit) -> Generation:
+    try:
+        return _attempt(system, spec, packages, clean, emit)
+    except Damaged as first:
+        if clean:
+            raise _broken(spec, first) from None
+        emit(output="%s; built again with the cache checked in full\n" % first)
+    try:
+        return _attempt(system, spec, packages, True, emit)
+    except Damaged as second:
+        raise _broken(spec, second) from None
+
+
+def _attempt(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: bool, emit: Emit) -> Generation:
+    path = generations.expected_path(spec.root, spec.name, spec.lock)
+    system.mkdir(generations.notes_directory(path), 0o755)
+    work = _Build(system, spec, path, clean, emit, packages, {}, {})
+    try:
+        for stage in (_conda, _pip, _inspect, _compile, _activate, _probe, _seal):
+            stage(work)
+    except BaseException:
+        pruning.discard(system, spec.root, spec.name, path)
+        raise
+    return Generation(path, spec.lock, int(path.rpartition("-")[2]))
+
+
+def _conda(work: _Build) -> None:
+    spec, system = work.spec, work.system
+    cache = os.path.join(spec.root, "pkgs")
+    system.mkdir(cache, 0o755)
+    installation = Installation(
+        rattler=tools.rattler_directory(system, spec.rattler_blob),
+        lock_file=system.blob(spec.conda_blob),
+        platform=spec.platform,
+        prefix=work.path,
+        cache=cache,
+        mirrors=spec.channel_mirrors,
+        environment=wheels.proxies(system.environment),
+        check_cache=work.clean,
+        share=spec.link_mode == "hardlink",
+    )
+    install_conda(spec.name, installation, work.emit)
+    history = os.path.join(work.path, "conda-meta", "history")
+    if system.lstat(history) is None:
+        system.write(history, b"", mode=0o644)
+
+
+def _pip(work: _Build) -> None:
+    spec, system = work.spec, work.system
+    if not spec.pip_blob:
+        return
+    groups = wheels.read_groups(system.read(system.blob(spec.pip_blob)))
+    if not groups:
+        return
+    order = wheels.Wheels(
+        uv=tools.uv_program(system, str(spec.uv_blob)),
+        groups=groups,
+        prefix=work.path,
+        cache=os.path.join(spec.root, "pkgs", "uv"),
+        mirrors=spec.index_mirrors,
+        clean=work.clean,
+        share=spec.link_mode == "hardlink",
+    )
+    wheels.install(spec.name, order, system, work.emit)
+    for line in wheels.judge(spec.name, order, system, spec.provided):
+        work.emit(output=line + "\n")
+
+
+def _inspect(work: _Build) -> None:
+    _stage(work, "checking files")
+    found = records.conda_records(work.system, work.path)
+    inspection.check_link_scripts(work.spec.name, found, work.spec.post_link_ignore)
+    inspection.check_files(work.system, work.path, found)
+    inspection.check_packages(work.packages, records.installed(work.system, work.path))
+    inspection.mend_scripts(work.system, work.path)
+    if work.spec.link_mode == "copy":
+        inspection.unshare(work.path)
+
+
+def _compile(work: _Build) -> None:
+    """On all cores. A file that does not compile (of another Python, in tests) is no failure: importing it would be."""
+    folder = records.site_packages(work.path)
+    if folder is None:
+        return
+    _stage(work, "byte-compiling")
+    argv = [os.path.join(work.path, "bin", "python"), "-I", "-m", "compileall", "-q", "-j", "0", os.path.dirname(folder)]
+    ended = work.system.run(argv, timeout=1800.0, directory="/")
+    if ended.timed_out or ended.returncode < 0:
+        raise Damaged("byte-compiling ended with status %d: %s" % (ended.returncode, ended.stderr.strip()[-500:]))
+
+
+def _activate(work: _Build) -> None:
+    work.variables = activation.compute(work.system, work.spec.name, work.path)
+
+
+def _probe(work: _Build) -> None:
+    _stage(work, "importing")
+    spec = work.spec
+    work.found = inspection.probe(work.system, spec.name, work.path, spec.imports, spec.expect, work.variables)
+
+
+def _seal(work: _Build) -> None:
+    _stage(work, "sealing")
+    spec, system = work.spec, work.system
+    generations.write_note(system, work.path, "variables.json", work.variables)
+    generations.write_note(system, work.path, "listing.json", listing_lines(work.packages))
+    _sync(work.path)
+    content = {
+        "lock": spec.lock,
+        "name": spec.name,
+        "packages": len(work.packages),
+        "probe": work.found,
+        "simulated": bool(spec.simulated or work.found.get("simulated")),
+    }
+    seal.write(system, work.path, content)
+
+
+def _sync(path: str) -> None:
+    """Write the file system of `path` to its disk, once for all files."""
+    import ctypes
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            os.sync()
+    finally:
+        os.close(descriptor)
+
+
+def _stage(work: _Build, label: str) -> None:
+    work.emit(done=0, total=0, unit="", label=label)
+
+
+def _check_space(system: System, spec: Spec, packages: List[Dict[str, Any]]) -> None:
+    cache = os.path.join(spec.root, "pkgs")
+    cached = os.listdir(cache) if os.path.isdir(cache) else []
+    needed = space_needed(packages, cached, spec.link_mode == "hardlink")
+    status = os.statvfs(generations.store(spec.root, spec.name))
+    free = status.f_bavail * status.f_frsize
+    if free < needed + MARGIN:
+        raise Refusal(
+            "not enough disk for environment `%s`" % spec.name,
+            "it takes about %s on the file system of `%s`, where %s are free"
+            % (_size(needed + MARGIN), spec.root, _size(free)),
+            "free some (`%s` is a cache), or set `root` to another disk" % cache,
+        )
+
+
+def _size(count: int) -> str:
+    return "%.1f GiB" % (count / (1 << 30)) if count >= 1 << 30 else "%d MiB" % (count >> 20)
+
+
+def _broken(spec: Spec, problem: Damaged) -> Refusal:
+    return Refusal(
+        "environment `%s` does not work as locked" % spec.name,
+        str(problem),
+        "what served still serves; change its environment.yml and lock it again",
+    )

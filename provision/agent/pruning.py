@@ -1,0 +1,97 @@
+"""Removes generations that nobody needs, and only those: it deletes inside `envs/.generations/NAME` and nowhere else.
+
+Must be called with the environment's lock held (generations.lock_environment).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Iterable, List, Set
+
+from . import generations
+from .generations import Generation
+from .system import System
+
+__all__ = ["discard", "leftovers", "prune", "users"]
+
+UNIT_DIRECTORY = "/etc/systemd/system"
+
+
+def prune(system: System, root: str, name: str, keep: int) -> List[str]:
+    """Remove all sealed generations but what serves, the last `keep` - 1 that served before, and what is used.
+
+    Of several builds of one lock only the newest counts as one to go back to. Gives the removed paths.
+    """
+    now = generations.current(system, root, name)
+    others = [g for g in generations.sealed(system, root, name) if now is None or g.path != now.path]
+    spare = [g for g in others if g.path not in _kept(system, others, now, keep)]
+    used = users(g.path for g in spare) if spare else set()
+    gone = [g.path for g in spare if g.path not in used]
+    for path in gone:
+        discard(system, root, name, path)
+    return gone
+
+
+def leftovers(system: System, root: str, name: str) -> List[str]:
+    """Remove what builds that died left: no seal, and the lock that their builder held is ours now."""
+    gone = generations.unsealed(system, root, name)
+    for path in gone:
+        discard(system, root, name, path)
+    return gone
+
+
+def discard(system: System, root: str, name: str, path: str) -> None:
+    """Remove one generation; its seal first, so that a kill leaves a leftover and no broken generation."""
+    import shutil
+
+    if os.path.dirname(path) != generations.store(root, name) or os.path.islink(path):
+        raise ValueError("%s is no generation of %s" % (path, name))
+    seal = os.path.join(generations.notes_directory(path), "seal.json")
+    if system.lstat(seal) is not None:
+        os.unlink(seal)
+    if system.lstat(path) is not None:
+        shutil.rmtree(path)
+
+
+def users(paths: Iterable[str]) -> Set[str]:
+    """Those of the paths that a running process executes, maps or stands in, or that a unit names."""
+    wanted = [(path, os.fsencode(path) + b"/") for path in paths]
+    texts = [*_units(), *_processes()]
+    return {path for path, needle in wanted if any(needle in text for text in texts)}
+
+
+def _kept(system: System, others: List[Generation], now: object, keep: int) -> Set[str]:
+    """The newest that served of each lock, the last `keep` - 1 of them."""
+    current_lock = now.lock if isinstance(now, Generation) else ""
+    kept: List[Generation] = []
+    for generation in reversed(others):
+        repeated = generation.lock in {current_lock, *(other.lock for other in kept)}
+        if generations.served_at(system, generation) and not repeated and len(kept) < keep - 1:
+            kept.append(generation)
+    return {generation.path for generation in kept}
+
+
+def _units() -> Iterable[bytes]:
+    for folder, _, files in os.walk(UNIT_DIRECTORY):
+        for file in files:
+            yield _read(os.path.join(folder, file))
+
+
+def _processes() -> Iterable[bytes]:
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            for link in ("exe", "cwd"):
+                try:
+                    yield os.fsencode(os.readlink("/proc/%s/%s" % (entry, link))) + b"/"
+                except OSError:
+                    continue
+            yield _read("/proc/%s/maps" % entry)
+            yield _read("/proc/%s/cmdline" % entry)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""

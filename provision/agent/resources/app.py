@@ -1,0 +1,469 @@
+"""A service that runs in a conda environment, as a systemd unit of its own.
+
+Owns what an app is and when it is right: the *running process* carries the digest of the wanted inputs, its unit is
+enabled, its port belongs to it and its health check answers. How it is started and watched is in serving.py, what
+its files say in app_files.py. Never removes data.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from .. import app_files, checkout, digest, generations, ports, processes, serving, unit_text, units
+from ..resource import Action, Emit, Refusal, Verb
+from ..system import System
+
+__all__ = ["Spec", "State", "apply", "decide", "fields", "observe", "questions"]
+
+_STATES = ("started", "stopped", "absent")
+_HEALTH = {"path": str, "expect": (int, str), "start_timeout": (int, float), "interval": (int, float)}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What runs where, and when it counts as healthy.
+
+    - app:
+        name: img2video
+        environment: img2video-torch20-cu118
+        directory: /root/Image-to-Video
+        command: [python, gradio_app.py, --port, "7860"]
+        port: 7860
+        gpus: ["0"]
+        variables: {GRADIO_ANALYTICS_ENABLED: "False"}
+        secrets: {HF_TOKEN: "{{ hf_token }}"}
+        health: {path: /, expect: 200, start_timeout: 300, interval: 0.5}
+
+    `lock`: the environment's lock whose newest generation is used, None for what the link points at. The command's
+    first word without a slash is a program of the environment. `gpus`: indexes, UUIDs, [] for none or ["all"].
+    `code`: a git checkout whose commit restarts the app (default: none), `configuration`: files whose content does.
+    `data`: paths whose mounts the app needs.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    name: str
+    environment: str = ""
+    directory: str = ""
+    command: List[str] = field(default_factory=list)
+    root: str = "/opt/conda"
+    lock: Optional[str] = None
+    user: str = "root"
+    port: Optional[int] = None
+    gpus: List[Union[int, str]] = field(default_factory=list)
+    share_gpus: bool = False
+    variables: Dict[str, Union[int, float, str]] = field(default_factory=dict)
+    secrets: Dict[str, str] = field(default_factory=dict)
+    code: Optional[str] = None
+    configuration: List[str] = field(default_factory=list)
+    data: List[str] = field(default_factory=list)
+    health: Dict[str, Union[int, float, str]] = field(default_factory=dict)
+    script_directory: Optional[str] = None
+    state: str = "started"
+
+    def __post_init__(self) -> None:
+        if (
+            not self.name
+            or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in self.name)
+            or self.name[0] in "-."
+        ):
+            raise ValueError("name %r: letters, digits, `-`, `_` and `.` make the name of a unit" % self.name)
+        if self.state not in _STATES:
+            raise ValueError("state is one of %s" % ", ".join(_STATES))
+        if self.state == "started":
+            _check_started(self)
+
+
+def _check_started(spec: Spec) -> None:
+    for key in ("environment", "directory", "command"):
+        if not getattr(spec, key):
+            raise ValueError("`%s` is missing" % key)
+    paths = {"directory": spec.directory, "code": spec.code, "script_directory": spec.script_directory}
+    paths.update({"configuration %r" % path: path for path in spec.configuration})
+    paths.update({"data %r" % path: path for path in spec.data})
+    for key, path in paths.items():
+        if path is not None and not path.startswith("/"):
+            raise ValueError("%s is an absolute path" % key)
+    if spec.port is not None and not 0 < spec.port < 65536:
+        raise ValueError("port is a number from 1 to 65535")
+    for name in [*spec.variables, *spec.secrets]:
+        if not name.isidentifier() or not name.isascii():
+            raise ValueError("%r is no name of a variable" % name)
+    if "all" in spec.gpus and len(spec.gpus) > 1:
+        raise ValueError("gpus: `all` stands alone")
+    _check_health(spec)
+
+
+def _check_health(spec: Spec) -> None:
+    for key, value in spec.health.items():
+        if key not in _HEALTH:
+            raise ValueError("health: unknown key `%s`; it knows %s" % (key, ", ".join(_HEALTH)))
+        if not isinstance(value, _HEALTH[key]):  # type: ignore[arg-type]
+            raise ValueError("health: a wrong `%s`" % key)
+    path = str(spec.health.get("path", "/"))
+    if not path.startswith("/") or any(ord(character) <= 32 for character in path):
+        raise ValueError("health: path starts with a slash and has no spaces")
+    if "path" in spec.health and spec.port is None:
+        raise ValueError("health: a path needs the app's port")
+
+
+@dataclass(frozen=True)
+class State:
+    """What was found. Texts are None where there is no such file; `generation` is None while it is not built yet.
+
+    `observed`: the app judged by the unit that is there. `holder`: who else listens on the port, in words.
+    `pending`: inputs that earlier steps of this check would change.
+    """
+
+    generation: Optional[str] = None
+    activation: Dict[str, str] = field(default_factory=dict)
+    key: bytes = b""
+    code: Optional[str] = None
+    configuration: Dict[str, str] = field(default_factory=dict)
+    unit: Optional[str] = None
+    script: Optional[str] = None
+    secrets: Optional[str] = None
+    secrets_path: str = ""
+    shown: Dict[str, str] = field(default_factory=dict)
+    pid: int = 0
+    carried: Optional[str] = None
+    age: float = 0.0
+    problem: str = ""
+    holder: Optional[str] = None
+    pending: List[str] = field(default_factory=list)
+
+
+def questions(spec: Spec) -> List[Tuple[str, str]]:
+    """One `systemctl show` serves all apps of a batch."""
+    return [("unit", units.full(spec.name))]
+
+
+def observe(spec: Spec, system: System) -> State:
+    """Files, process, port and health of the app. Refusal where it cannot run on this host at all."""
+    units.needs_systemd(system, "app `%s`" % spec.name)
+    shown = units.show(system, [spec.name])[spec.name]
+    unit, secrets_path = _text(system, units.path(spec.name)), _secrets_path(spec, system)
+    _refuse_foreign_unit(spec, unit, shown)
+    pid = int(shown.get("MainPID") or 0)
+    common: Dict[str, Any] = {
+        "unit": unit,
+        "script": _text(system, _script_path(spec)),
+        "secrets": _text(system, secrets_path),
+        "secrets_path": secrets_path,
+        "shown": shown,
+        "pid": pid,
+        "carried": processes.environment(pid).get(digest.VARIABLE) if pid else None,
+    }
+    if spec.state != "started":
+        return State(**common)
+    return State(**common, **_inputs(spec, system), **_serving(spec, unit, shown, pid, system))
+
+
+def _inputs(spec: Spec, system: System) -> Dict[str, Any]:
+    _check_user_and_directory(spec, system)
+    _check_gpus(spec, system.facts.get("gpu") or {})
+    generation = _generation(spec, system)
+    watched = [path for path in (spec.directory, spec.code) if path] + list(spec.configuration)
+    return {
+        "generation": generation.path if generation else None,
+        "activation": generations.variables(system, generation) if generation else {},
+        "key": digest.load_key(system),
+        "code": checkout.head(spec.code) if spec.code else None,
+        "configuration": {path: _hash(system, path) for path in spec.configuration},
+        "pending": [path for path in watched if path in system.pending] if system.check else [],
+    }
+
+
+def _serving(spec: Spec, unit: Optional[str], shown: Dict[str, str], pid: int, system: System) -> Dict[str, Any]:
+    found: Dict[str, Any] = {"age": processes.age(pid) if pid else 0.0}
+    found["problem"] = serving.look(serving.expectation(spec.name, unit), shown).problem if unit else "it has no unit"
+    if found["problem"] and spec.port:
+        found["holder"] = _holder(spec, shown, spec.port, system)
+    return found
+
+
+def _holder(spec: Spec, shown: Dict[str, str], port: int, system: System) -> Optional[str]:
+    own = {int(shown.get("MainPID") or 0), *processes.control_group_processes(shown.get("ControlGroup", ""))}
+    sockets = ports.listeners(port)
+    pid = ports.owner(sockets, own)
+    if not sockets or pid in own:
+        return None
+    if pid is None:
+        return "a process that cannot be seen"
+    unit = processes.unit_of(pid) or ""
+    leaves = system.check and _target(unit[: -len(".service")]) in system.pending
+    return None if leaves or unit == units.full(spec.name) else processes.describe(pid)
+
+
+def decide(spec: Spec, state: State) -> List[Action]:
+    """What is to be done until the wanted digest runs and serves. Refusal where somebody else has the port."""
+    if spec.state == "absent":
+        return _absent(spec, state)
+    if spec.state == "stopped":
+        return _stopped(spec, state)
+    if state.holder:
+        raise Refusal(
+            "app `%s` cannot have port %d" % (spec.name, spec.port or 0),
+            "the port belongs to %s" % state.holder,
+            "stop that process, or give the app another `port`",
+        )
+    if state.generation is None:
+        return [_predicted(spec, state)]
+    wanted = wanted_files(spec, state)
+    actions = [*_file_actions(spec, state, wanted), *_process_actions(spec, state, wanted)]
+    if state.shown.get("UnitFileState") != "enabled":
+        actions.append(Action(Verb.ENABLE, "unit of %s" % spec.name, {"do": "enable", "name": spec.name}))
+    return actions
+
+
+def wanted_files(spec: Spec, state: State) -> app_files.Files:
+    """The files that make the app what the spec says, on the generation that was found."""
+    return app_files.files(
+        app_files.Inputs(
+            name=spec.name,
+            environment=spec.environment,
+            link=generations.link_path(spec.root, spec.environment),
+            generation=state.generation or "",
+            activation=state.activation,
+            command=spec.command,
+            directory=spec.directory,
+            user=spec.user,
+            port=spec.port,
+            gpus=[str(gpu) for gpu in spec.gpus],
+            variables={key: str(value) for key, value in spec.variables.items()},
+            secrets=spec.secrets,
+            secrets_path=state.secrets_path,
+            mounts=spec.data,
+            health=spec.health,
+            code=state.code,
+            configuration=state.configuration,
+            key=state.key,
+        )
+    )
+
+
+def _predicted(spec: Spec, state: State) -> Action:
+    before = None if state.unit is None else "generation: %s\n" % unit_text.facts_of(state.unit).get("Generation", "?")
+    after = "generation: the one of lock %s, known after apply\n" % (spec.lock or "")[:12]
+    return Action(Verb.CHANGE if state.unit else Verb.START, _target(spec.name), {"do": "nothing"}, before, after)
+
+
+def _file_actions(spec: Spec, state: State, wanted: app_files.Files) -> List[Action]:
+    found = []
+    if state.secrets != wanted.secrets:
+        found.append(_file(spec, "secrets", state.secrets_path, state.secrets, wanted.secrets))
+    if state.unit != wanted.unit:
+        found.append(_file(spec, "unit", units.path(spec.name), state.unit, wanted.unit))
+    if state.script != wanted.script:
+        found.append(_file(spec, "script", _script_path(spec), state.script, wanted.script))
+    return found
+
+
+def _file(spec: Spec, kind: str, path: str, before: Optional[str], after: Optional[str]) -> Action:
+    verb = Verb.CREATE if before is None else Verb.REMOVE if after is None else Verb.CHANGE
+    arguments = {
+        "do": "write" if after is not None else "remove",
+        "kind": kind,
+        "path": path,
+        "text": after,
+        "name": spec.name,
+    }
+    if kind == "secrets":
+        return Action(verb, path, arguments, _veiled(before), _veiled(after))
+    return Action(verb, path, arguments, before, after)
+
+
+def _process_actions(spec: Spec, state: State, wanted: app_files.Files) -> List[Action]:
+    right = state.pid != 0 and state.carried == wanted.digest
+    if right and not state.problem and not state.pending:
+        return []
+    timeout = float(spec.health.get("start_timeout", 300))
+    starting = right and state.age < timeout and not state.pending
+    served = state.unit if state.unit and state.pid and unit_text.digest_of(state.unit) == state.carried else None
+    arguments = {
+        "do": "serve",
+        "name": spec.name,
+        "text": wanted.unit,
+        "restart": not starting,
+        "previous": served,
+        "environment": spec.environment,
+        "root": spec.root,
+        "generation": state.generation,
+    }
+    if not state.pid or starting:
+        return [Action(Verb.START, _target(spec.name), arguments, after="serves" if starting else None)]
+    before, after = _difference(state, wanted)
+    return [Action(Verb.CHANGE, _target(spec.name), arguments, before, after)]
+
+
+def _difference(state: State, wanted: app_files.Files) -> Tuple[str, str]:
+    if state.pending:
+        return "started before the change of %s\n" % ", ".join(state.pending), "started after it\n"
+    parts = digest.differing(state.carried, wanted.digest)
+    if not parts:
+        return "does not serve: %s\n" % state.problem, "serves\n"
+    return "started with another %s\n" % ", ".join(parts), "started with the wanted %s\n" % ", ".join(parts)
+
+
+def _stopped(spec: Spec, state: State) -> List[Action]:
+    found = []
+    if state.shown.get("ActiveState") in ("active", "activating", "reloading"):
+        found.append(Action(Verb.STOP, _target(spec.name), {"do": "stop", "name": spec.name}))
+    if state.shown.get("UnitFileState") == "enabled":
+        found.append(
+            Action(
+                Verb.CHANGE, "unit of %s" % spec.name, {"do": "disable", "name": spec.name}, "enabled\n", "disabled\n"
+            )
+        )
+    return found
+
+
+def _absent(spec: Spec, state: State) -> List[Action]:
+    found = _stopped(spec, state)
+    if state.secrets is not None:
+        found.append(_file(spec, "secrets", state.secrets_path, state.secrets, None))
+    if state.script is not None and spec.directory + (spec.script_directory or ""):
+        found.append(_file(spec, "script", _script_path(spec), state.script, None))
+    if state.unit is not None:
+        found.append(_file(spec, "unit", units.path(spec.name), state.unit, None))
+    return found
+
+
+def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
+    """One file written or removed, or the unit started and watched until it serves."""
+    arguments = action.arguments
+    if arguments["do"] == "write":
+        _write(arguments, system)
+    elif arguments["do"] == "remove":
+        system.unlink(arguments["path"])
+        if arguments["kind"] == "unit":
+            units.control(system, "daemon-reload")
+    elif arguments["do"] == "serve":
+        return serving.serve(system, arguments, emit)
+    else:
+        units.control(system, arguments["do"], arguments["name"])
+    return {}
+
+
+def fields(spec: Spec, state: State) -> Dict[str, Any]:
+    """`pid`, `port`, `url`, `digest`, `generation` and `code` of the app."""
+    found: Dict[str, Any] = {
+        "name": spec.name,
+        "pid": state.pid,
+        "digest": state.carried,
+        "generation": state.generation,
+    }
+    found["code"] = state.code
+    if spec.port is not None:
+        found.update(port=spec.port, url="http://127.0.0.1:%d%s" % (spec.port, spec.health.get("path", "/")))
+    return found
+
+
+def _write(arguments: Dict[str, Any], system: System) -> None:
+    kind, data = arguments["kind"], arguments["text"].encode("utf-8", "surrogateescape")
+    digest.store_key(system)
+    if kind == "unit":
+        serving.write_unit(system, arguments["name"], arguments["text"])
+        return
+    folder = os.path.dirname(arguments["path"])
+    if system.lstat(folder) is None:
+        system.mkdir(folder, 0o700 if kind == "secrets" else 0o755)
+    system.write(arguments["path"], data, mode=0o600 if kind == "secrets" else 0o755, uid=0, gid=0)
+
+
+def _generation(spec: Spec, system: System) -> Optional[generations.Generation]:
+    if spec.lock is None:
+        found = generations.current(system, spec.root, spec.environment)
+    else:
+        found = generations.find(system, spec.root, spec.environment, spec.lock)
+    if found or (system.check and _will_be_built(spec, system)):
+        return found
+    raise Refusal(
+        "app `%s` has no environment to run in" % spec.name,
+        "`%s` %s"
+        % (spec.environment, "has no generation with lock %s" % spec.lock[:12] if spec.lock else "is not installed"),
+        "install it before the app: list it under `environments:`, or add a `conda_env` task",
+    )
+
+
+def _will_be_built(spec: Spec, system: System) -> bool:
+    names = (generations.store(spec.root, spec.environment), generations.link_path(spec.root, spec.environment))
+    return any(path == name or path.startswith(name + "/") for path in system.pending for name in names)
+
+
+def _check_user_and_directory(spec: Spec, system: System) -> None:
+    if "user %s" % spec.user not in system.pending:
+        system.user_id(spec.user)
+    if spec.directory not in system.pending and not os.path.isdir(spec.directory):
+        raise Refusal(
+            "app `%s` has no directory" % spec.name,
+            "`%s` does not exist on this host" % spec.directory,
+            "create it or check the code out before the app starts",
+        )
+
+
+def _check_gpus(spec: Spec, facts: Dict[str, Any]) -> None:
+    devices = facts.get("devices") or []
+    known = {str(device[key]) for device in devices for key in ("index", "uuid")}
+    lacking = [
+        str(gpu) for gpu in spec.gpus if str(gpu) not in known and gpu != "all" and not str(gpu).startswith("MIG-")
+    ]
+    if lacking or (spec.gpus == ["all"] and not devices):
+        there = ", ".join("%s (%s)" % (device["index"], device["name"]) for device in devices)
+        raise Refusal(
+            "app `%s` cannot have GPU %s" % (spec.name, ", ".join("`%s`" % gpu for gpu in lacking) or "`all`"),
+            "this host has %s" % (there or "no GPU that nvidia-smi shows"),
+            "give `gpus` that are there, or [] for none",
+        )
+
+
+def _refuse_foreign_unit(spec: Spec, unit: Optional[str], shown: Dict[str, str]) -> None:
+    other = shown.get("FragmentPath") or ""
+    if (unit is None and other in ("", units.path(spec.name))) or (unit or "").startswith(unit_text.MADE_BY):
+        return
+    raise Refusal(
+        "app `%s` cannot have that name" % spec.name,
+        "`%s` is a unit that provision did not make" % (other or units.path(spec.name)),
+        "give the app another name, or remove that unit",
+    )
+
+
+def _hash(system: System, path: str) -> str:
+    try:
+        return system.sha256(path)
+    except FileNotFoundError:
+        if system.check and path in system.pending:
+            return "pending"
+    except IsADirectoryError:
+        pass
+    raise Refusal(
+        "configuration `%s` is no file" % path,
+        "it is a directory" if os.path.isdir(path) else "it does not exist on this host",
+        "`configuration` names files; write them before the app starts",
+    )
+
+
+def _veiled(text: Optional[str]) -> Optional[str]:
+    """Names of secrets only."""
+    return None if text is None else "".join("%s\n" % line.partition("=")[0] for line in text.split('"\n') if line)
+
+
+def _target(name: str) -> str:
+    return "process of %s" % name
+
+
+def _secrets_path(spec: Spec, system: System) -> str:
+    return os.path.join(system.state_directory, "secrets", spec.name + ".env")
+
+
+def _script_path(spec: Spec) -> str:
+    return os.path.join(spec.script_directory or os.path.join(spec.directory, "bin"), "start_%s.sh" % spec.name)
+
+
+def _text(system: System, path: str) -> Optional[str]:
+    try:
+        return system.read(path).decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,239 @@
+"""Arguments, stages and exit codes of the command `provision`; no logic of its own.
+
+Every command is a short list of stages that live in modules of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from provision import __version__
+from provision.errors import ProvisionError
+from provision.options import SHOWN, WHAT, Shown, What, Where
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="provision",
+    help="Provision GPU servers over SSH: locked conda environments, shared data and the apps that run in them.",
+    version=__version__,
+    help_on_error=False,
+)
+
+
+@app.command
+def apply(
+    playbook: Path,
+    *,
+    check: Annotated[bool, Parameter(("--check", "-C"), group=WHAT, negative="")] = False,
+    yes: Annotated[bool, Parameter(("--yes", "-y"), group=WHAT, negative="")] = False,
+    what: What = What(),
+    where: Where = Where(),
+    shown: Shown = Shown(),
+) -> int:
+    """Bring hosts to what a playbook says; on a terminal shows the plan and asks first.
+
+    Exit code: 0 fine, 1 an error before any host, 2 a host failed, 4 a host was unreachable (added up: 6).
+
+    Parameters
+    ----------
+    playbook
+        The playbook's file.
+    check
+        Only say what would change (the same as `provision plan`).
+    yes
+        Do not ask; needed where there is no terminal.
+    """
+    from provision import apply as stages
+
+    return stages.apply(playbook, check=check, yes=yes, what=what, where=where, shown=shown)
+
+
+@app.command
+def plan(
+    playbook: Path,
+    *,
+    detailed_exitcode: Annotated[bool, Parameter("--detailed-exitcode", group=SHOWN, negative="")] = False,
+    what: What = What(),
+    where: Where = Where(),
+    shown: Shown = Shown(),
+) -> int:
+    """Say what `apply` would change, with diffs of files and the packages that environments would gain and lose.
+
+    Parameters
+    ----------
+    playbook
+        The playbook's file.
+    detailed_exitcode
+        Exit with 0 when there is nothing to do and with 2 when there are changes.
+    """
+    from provision import apply as stages
+
+    return stages.plan(playbook, detailed_exitcode=detailed_exitcode, what=what, where=where, shown=shown)
+
+
+@app.command
+def lock(
+    files: Annotated[list[Path], Parameter(negative="")] | None = None,
+    /,
+    *,
+    check: Annotated[bool, Parameter("--check", negative="")] = False,
+    upgrade: Annotated[bool, Parameter("--upgrade", negative="")] = False,
+    strict: Annotated[bool, Parameter("--strict", negative="")] = False,
+    where: Where = Where(),
+) -> int:
+    """Solve environments once and write their locks.
+
+    Parameters
+    ----------
+    files
+        environment.yml files or playbooks. Default: every roles/*/environment.yml.
+    check
+        Write nothing; exit with 1 when a lock is missing or stale.
+    upgrade
+        Take the newest versions that the files allow instead of keeping what is locked.
+    strict
+        Warnings are errors.
+    """
+    from provision import locking
+
+    return locking.lock(files or [], check=check, upgrade=upgrade, strict=strict, where=where)
+
+
+@app.command
+def rollback(
+    environment: str,
+    *,
+    hosts: str = "all",
+    root: str | None = None,
+    yes: Annotated[bool, Parameter(("--yes", "-y"), negative="")] = False,
+    where: Where = Where(),
+    shown: Shown = Shown(),
+) -> int:
+    """Put an environment back to its previous generation, with the units of its apps, and hold it there.
+
+    Parameters
+    ----------
+    environment
+        The environment's name.
+    hosts
+        Host pattern.
+    root
+        Where environments live. Default: the variable `conda_root`, else /opt/conda.
+    yes
+        Do not ask; needed where there is no terminal.
+    """
+    from provision import adhoc
+
+    return adhoc.rollback(environment, hosts=hosts, root=root, yes=yes, where=where, shown=shown)
+
+
+@app.command
+def run(
+    argv: Annotated[list[str], Parameter(allow_leading_hyphen=True, negative="")],
+    /,
+    *,
+    hosts: str = "all",
+    where: Where = Where(),
+    shown: Shown = Shown(),
+) -> int:
+    """Run one command on hosts: `provision run -l gpu -- nvidia-smi -L`. Identical output is shown once.
+
+    Parameters
+    ----------
+    argv
+        The command and its arguments, after `--`; no shell is between.
+    hosts
+        Host pattern.
+    """
+    from provision import adhoc
+
+    return adhoc.run(argv, hosts=hosts, where=where, shown=shown)
+
+
+@app.command
+def facts(
+    hosts: str = "all",
+    *,
+    where: Where = Where(),
+) -> int:
+    """Print what hosts are (system, GPUs, driver) as one JSON object.
+
+    Parameters
+    ----------
+    hosts
+        Host pattern.
+    """
+    from provision import adhoc
+
+    return adhoc.facts(hosts, where=where)
+
+
+@app.command
+def inventory(
+    *,
+    list_: Annotated[bool, Parameter("--list", negative="")] = False,
+    graph: Annotated[bool, Parameter("--graph", negative="")] = False,  # noqa: ARG001 - the default, for Ansible's users
+    host: str | None = None,
+    where: Where = Where(),
+) -> int:
+    """Show the inventory: everything as JSON, groups as a tree, or one host's variables.
+
+    Parameters
+    ----------
+    list_
+        Groups, hosts and variables as JSON.
+    graph
+        Groups and their hosts as a tree.
+    host
+        The variables of one host as JSON.
+    """
+    from provision import listing
+
+    return listing.show(everything=list_, host=host, where=where)
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
+    """Print the completion script of a shell (default: the one in $SHELL).
+
+    Parameters
+    ----------
+    shell
+        The shell.
+    """
+    chosen = shell or Path(os.environ.get("SHELL", "bash")).name
+    print(app.generate_completion(shell=chosen))  # type: ignore[arg-type]
+    return 0
+
+
+app.command("provision.lab.cli:app", name="lab")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `provision`: runs one subcommand and exits with its code."""
+    try:
+        code = app(argv, exit_on_error=True, print_error=True)
+    except ProvisionError as error:
+        print(error, file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 141
+    leave(code if isinstance(code, int) else 0)
+
+
+def leave(code: int) -> None:
+    """Flush and exit at once: an interrupted run may have threads that still wait for dead hosts."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

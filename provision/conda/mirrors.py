@@ -1,0 +1,144 @@
+"""Where packages come from: canonical URLs of channels and indexes, and the mirrors that serve them here.
+
+Locks hold canonical URLs only; a mirror, with its credentials, is applied when something is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from provision.errors import ProvisionError
+from provision.source import nearest
+
+__all__ = ["Settings", "canonical_channels", "canonical_url", "clean", "mirrored"]
+
+CONDA = "https://conda.anaconda.org"
+DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
+PLATFORMS = ("linux-64",)
+_FLOOR_KEYS = ("platform", "glibc", "linux", "cuda", "archspec", "driver")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the inventory says about environments.
+
+    `glibc`, `linux`, `cuda` and `archspec` are the least that every host has, and what is solved for; `cuda` None:
+    what the environment itself means. `driver` is the oldest driver of the fleet, None when it is not said.
+    `locks_directory` None: a lock stands beside its environment.yml. `network` holds the variables of proxies and of
+    the certificate file for whatever fetches. `root` is where environments live on hosts.
+    """
+
+    channel_mirrors: Mapping[str, str] = field(default_factory=dict)
+    index_mirrors: Mapping[str, str] = field(default_factory=dict)
+    locks_directory: Path | None = None
+    platform: str = "linux-64"
+    glibc: str = "2.28"
+    linux: str = "4.18"
+    cuda: str | None = None
+    archspec: str = "x86_64"
+    driver: str | None = None
+    network: Mapping[str, str] = field(default_factory=dict)
+    root: str = "/opt/conda"
+
+    @staticmethod
+    def read(variables: Mapping[str, Any], folder: Path) -> Settings:
+        """The settings in an inventory's variables; relative paths start at `folder`. Raises ProvisionError."""
+        floor = _mapping(variables, "system_floor")
+        for key in floor:
+            if key not in _FLOOR_KEYS:
+                hint = nearest(key, set(_FLOOR_KEYS)) or f"it knows {', '.join(f'`{known}`' for known in _FLOOR_KEYS)}"
+                raise ProvisionError(f"unknown key `{key}` in the variable `system_floor`", hint=hint)
+        given = {key: _version(key, value) for key, value in floor.items() if value is not None}
+        if given.get("platform", "linux-64") not in PLATFORMS:
+            raise ProvisionError(f"the platform `{given['platform']}` is not supported", hint="it can be `linux-64`")
+        locks = variables.get("locks_directory")
+        return Settings(
+            channel_mirrors=_mirrors(variables, "channel_mirrors", canonical_channel),
+            index_mirrors=_mirrors(variables, "index_mirrors", lambda url: url.rstrip("/")),
+            locks_directory=folder / str(locks) if locks else None,
+            network=_network(variables, folder),
+            root=str(variables.get("conda_root", "/opt/conda")),
+            **given,  # type: ignore[arg-type]
+        )
+
+
+def canonical_channels(channels: Iterable[str]) -> tuple[str, ...]:
+    """The URLs of channels in their order; `nodefaults` is none, `defaults` stands for two."""
+    urls: list[str] = []
+    for channel in channels:
+        urls += DEFAULTS if channel == "defaults" else () if channel == "nodefaults" else (canonical_channel(channel),)
+    return tuple(dict.fromkeys(urls))
+
+
+def canonical_channel(channel: str) -> str:
+    """The URL that a channel's name stands for; a URL stays, without its last slash."""
+    return channel.rstrip("/") if "://" in channel else f"{CONDA}/{channel.strip('/')}"
+
+
+def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
+    """The address that serves a canonical URL: the mirror with the longest matching beginning, else the URL."""
+    best = max((c for c in mirrors if url == c or url.startswith(c + "/")), key=len, default="")
+    return mirrors[best] + url[len(best) :] if best else url
+
+
+def canonical_url(url: str, mirrors: Mapping[str, str]) -> str:
+    """The URL that a lock holds for what a mirror served, never with credentials.
+
+    What lies below the mirror's address keeps its path below the canonical one; what a mirror links to elsewhere on
+    its own server keeps its path on the canonical server.
+    """
+    bare = clean(url)
+    for canonical, mirror in sorted(mirrors.items(), key=lambda pair: -len(pair[1])):
+        served = clean(mirror)
+        if bare == served or bare.startswith(served + "/"):
+            return canonical + bare[len(served) :]
+    for canonical, mirror in mirrors.items():
+        parts, here, there = urlsplit(bare), urlsplit(clean(mirror)), urlsplit(canonical)
+        if parts.netloc == here.netloc:
+            return urlunsplit((there.scheme, there.netloc, parts.path, parts.query, parts.fragment))
+    return bare
+
+
+def clean(text: str) -> str:
+    """A URL, or text that holds some, without credentials."""
+    return _CREDENTIALS.sub("", text)
+
+
+def _mapping(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = variables.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise ProvisionError(f"the variable `{name}` is no mapping")
+    return value
+
+
+def _mirrors(variables: Mapping[str, Any], name: str, canonical: Any) -> dict[str, str]:
+    mirrors = {}
+    for key, value in _mapping(variables, name).items():
+        if urlsplit(str(value)).scheme not in ("http", "https"):
+            hint = f"write `{name}: {{{key}: https://…}}`"
+            raise ProvisionError(f"the mirror of `{key}` in the variable `{name}` is no http or https URL", hint=hint)
+        mirrors[canonical(str(key))] = str(value).rstrip("/")
+    return mirrors
+
+
+def _version(key: str, value: object) -> str:
+    if key not in ("platform", "archspec") and not (isinstance(value, str) and _VERSION.match(value)):
+        raise ProvisionError(f"`{key}` in the variable `system_floor` is no version", hint='write it in quotes, such as "2.28"')
+    return str(value)
+
+
+def _network(variables: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    network: dict[str, str] = {}
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        if variables.get(name):
+            network[name] = network[name.upper()] = str(variables[name])
+    if variables.get("ca_file"):
+        network["SSL_CERT_FILE"] = str(folder / str(variables["ca_file"]))
+    return network

@@ -1,0 +1,138 @@
+"""A terminal's live screen: one line a host with its step and real progress; many hosts collapse to counts.
+
+Drawn on standard error, four times a second; the summary below it is `text.py`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from provision.events import (
+    Connected,
+    Event,
+    HostEnded,
+    HostFailed,
+    HostUnreachable,
+    RunStarted,
+    StepEnded,
+    StepOutput,
+    StepProgress,
+    StepStarted,
+)
+from provision.report.text import console, printable
+
+__all__ = ["LiveScreen"]
+
+SILENT_AFTER = 10.0
+"""Seconds without any event after which a host's line says how long it has been silent."""
+BAR = 20
+
+
+@dataclass(slots=True)
+class _Row:
+    state: str = "waiting"
+    step: str = ""
+    progress: StepProgress | None = None
+    said: str = ""
+    begun: float = 0.0
+    heard: float = 0.0
+    changed: int = 0
+
+
+@dataclass
+class LiveScreen:
+    """Keeps a row a host up to date; to be closed before anything else is written to the terminal."""
+
+    rows: dict[str, _Row] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.console: Console = console(sys.stderr)
+        self._live = Live(self, console=self.console, refresh_per_second=4, transient=True)
+        self._started = False
+
+    def add(self, event: Event) -> None:
+        """Take one event into account."""
+        if isinstance(event, RunStarted):
+            self.rows = {host: _Row(heard=time.monotonic()) for host in event.hosts}
+            self._live.start()
+            self._started = True
+        host = getattr(event, "host", None)
+        if host in self.rows:
+            self._update(self.rows[host], event)
+
+    def _update(self, row: _Row, event: Event) -> None:
+        row.heard = time.monotonic()
+        match event:
+            case Connected():
+                row.state = "working"
+            case StepStarted():
+                row.state, row.step, row.progress, row.said, row.begun = "working", event.title, None, "", row.heard
+            case StepProgress():
+                row.progress = event
+            case StepOutput():
+                row.said = printable(event.text).strip().rpartition("\n")[2]
+            case StepEnded():
+                row.changed += event.result.status == "changed"
+                row.progress, row.step = None, ""
+            case HostUnreachable():
+                row.state = "unreachable"
+            case HostFailed():
+                row.state = "failed"
+            case HostEnded() if row.state not in ("failed", "unreachable"):
+                row.state = "done"
+
+    def close(self) -> None:
+        if self._started:
+            self._live.stop()
+            self._started = False
+
+    def __rich__(self) -> Group:
+        busy = {name: row for name, row in self.rows.items() if row.state in ("working", "waiting")}
+        room = max(3, self.console.size.height - 4)
+        now = time.monotonic()
+        shown = sorted(busy.items(), key=lambda item: (item[1].state != "working", item[1].begun))[:room]
+        lines = [_line(name, row, now, self.console.size.width) for name, row in shown]
+        counts = {
+            state: sum(row.state == state for row in self.rows.values()) for state in ("done", "failed", "unreachable")
+        }
+        total = f"{len(self.rows)} hosts: {len(busy)} busy, " + ", ".join(f"{n} {state}" for state, n in counts.items())
+        return Group(*lines, Text(total, style="bold"))
+
+
+def _line(name: str, row: _Row, now: float, width: int) -> Text:
+    if row.state == "waiting":
+        return Text.assemble((f"{name:<14} ", "bold"), ("connecting", "dim"))
+    text = Text.assemble((f"{name:<14} ", "bold"), printable(row.step) or "…")
+    if row.progress:
+        text.append_text(_bar(row.progress))
+    if row.step:
+        text.append(f"  {now - row.begun:.0f} s", "dim")
+    if now - row.heard > SILENT_AFTER:
+        text.append(f"  silent for {now - row.heard:.0f} s", "yellow")
+    if row.said:
+        text.append(f"  {row.said}", "dim")
+    text.truncate(width - 1)
+    return text
+
+
+def _bar(progress: StepProgress) -> Text:
+    if progress.total <= 0:
+        return Text(f"  {_amount(progress.done, progress.unit)} {printable(progress.label)}", style="cyan")
+    part = min(1.0, progress.done / progress.total)
+    filled = int(part * BAR)
+    figures = f"{_amount(progress.done, '')}/{_amount(progress.total, progress.unit)}"
+    return Text.assemble(
+        "  ", ("━" * filled, "cyan"), ("━" * (BAR - filled), "dim"), f" {figures} {printable(progress.label)}"
+    )
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{value / 1e6:.1f} MB"
+    return f"{value:.0f} {unit}".rstrip()

@@ -1,0 +1,88 @@
+"""What travels to a host so that the agent can start there: the bootstrap's command and the agent's archive.
+
+Must not open connections. Both are made once in a process.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import io
+import shlex
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.agent.protocol import CHUNK, encode_blob
+
+__all__ = ["Archive", "archive", "command"]
+
+PACKAGE = "provision_agent"
+"""The agent's name on a host."""
+_SOURCE = Path(__file__).resolve().parent.parent / "agent"
+_BOOTSTRAP = "bootstrap.py"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The agent's sources as one zip; equal sources give equal bytes."""
+
+    sha256: str
+    data: bytes
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        """The archive as it is sent."""
+        return zlib.compress(self.data, 9)
+
+    def frames(self) -> Iterator[bytes]:
+        """The frames that bring the archive to a bootstrap that said that it lacks it."""
+        for start in range(0, len(self.packed), CHUNK):
+            chunk = self.packed[start : start + CHUNK]
+            yield encode_blob(self.sha256, chunk, last=start + CHUNK >= len(self.packed))
+
+
+@functools.cache
+def archive() -> Archive:
+    """The archive of the agent that this control node runs with."""
+    buffer = io.BytesIO()
+    # Stored, not deflated: it is hashed before every connection and read module by module on the host.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(_SOURCE.rglob("*.py")):
+            if path.name != _BOOTSTRAP:
+                name = f"{PACKAGE}/{path.relative_to(_SOURCE).as_posix()}"
+                packed.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes())
+    data = buffer.getvalue()
+    return Archive(hashlib.sha256(data).hexdigest(), data)
+
+
+def command(marker: str, python: str, state: str = "") -> str:
+    """The command line for a host's shell that starts the bootstrap with the interpreter `python`.
+
+    `marker` is what it writes first, before its frames; `state` moves the agent's folder of state.
+    """
+    words = [python, "-IS", "-c", bootstrap(), marker, archive().sha256, state]
+    return "exec " + shlex.join(words)
+
+
+@functools.cache
+def bootstrap() -> str:
+    """The bootstrap's text without comments and docstrings."""
+    tree = ast.parse((_SOURCE / _BOOTSTRAP).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)]
+    return "\n".join(_narrow(line) for line in ast.unparse(tree).splitlines() if line.strip())
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _narrow(line: str) -> str:
+    text = line.lstrip(" ")
+    return " " * ((len(line) - len(text)) // 4) + text
