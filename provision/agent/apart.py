@@ -12,8 +12,12 @@ import select
 import time
 from typing import Any, Callable, Dict, List, Tuple
 
+from .system import Cancelled
+
 __all__ = ["Crashed", "Tell", "run"]
 
+_GLANCE = 0.5
+"""Seconds between two looks at whether to go on."""
 Tell = Callable[[Dict[str, Any]], None]
 
 
@@ -21,11 +25,11 @@ class Crashed(Exception):
     """The child did not come to its end; `str()` says how it ended and the last that it wrote on standard error."""
 
 
-def run(function: Callable[[Tell], None], heard: Tell, silence: float) -> None:
+def run(function: Callable[[Tell], None], heard: Tell, silence: float, cancelled: Callable[[], bool]) -> None:
     """Run `function(tell)` in a child; each message that it tells is given to `heard` here, in order.
 
-    Raises Crashed when the child dies, raises, or tells nothing for `silence` seconds. Whatever `heard` raises ends
-    the child.
+    Raises Crashed when the child dies, raises, or tells nothing for `silence` seconds, and Cancelled once `cancelled`
+    says so. These, and whatever `heard` raises, end the child.
     """
     told, tells = os.pipe()
     errors, complaints = os.pipe()
@@ -36,7 +40,7 @@ def run(function: Callable[[Tell], None], heard: Tell, silence: float) -> None:
     os.close(tells)
     os.close(complaints)
     try:
-        tail = _listen(told, errors, heard, silence)
+        tail = _listen(told, errors, heard, silence, cancelled)
     except BaseException:
         os.kill(child, 9)
         raise
@@ -86,12 +90,14 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _listen(told: int, errors: int, heard: Tell, silence: float) -> str:
+def _listen(told: int, errors: int, heard: Tell, silence: float, cancelled: Callable[[], bool]) -> str:
     """Give on what comes until both ends are closed; the last of what came on standard error."""
     buffer, tail, open_ends, deadline = b"", b"", [told, errors], time.monotonic() + silence
     while open_ends:
-        ready = select.select(open_ends, [], [], max(0.0, deadline - time.monotonic()))[0]
-        if not ready:
+        if cancelled():
+            raise Cancelled
+        ready = select.select(open_ends, [], [], _GLANCE)[0]
+        if not ready and time.monotonic() > deadline:
             raise Crashed("nothing was heard of it for %d s" % silence)
         for descriptor in ready:
             data = os.read(descriptor, 65536)

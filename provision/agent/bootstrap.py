@@ -82,7 +82,7 @@ def kept(path, sha256):
     try:
         with open(path, "rb") as file:
             return digest(file.read()) == sha256
-    except (IOError, OSError):
+    except OSError:
         return False
 
 

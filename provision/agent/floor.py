@@ -45,7 +45,7 @@ def _check_glibc(name: str, wanted: Optional[str], found: Optional[str]) -> None
         raise Refusal(
             "environment `%s` needs glibc %s, this host has %s" % (name, wanted, found),
             "its packages are locked for systems with glibc %s or newer" % wanted,
-            "upgrade the host, or lock the environment for glibc %s" % found,
+            'set `system_floor: {glibc: "%s"}` in the inventory and lock again, or upgrade the host' % found,
         )
 
 

@@ -31,7 +31,6 @@ __all__ = [
     "link_path",
     "lock_environment",
     "notes_directory",
-    "prefix_of",
     "previous",
     "read_note",
     "release",
@@ -40,6 +39,7 @@ __all__ = [
     "seal_of",
     "sealed",
     "served_at",
+    "serving",
     "store",
     "unsealed",
     "variables",
@@ -94,16 +94,16 @@ def find(system: System, root: str, name: str, lock: str) -> Optional[Generation
     return max(builds, key=lambda generation: generation.number, default=None)
 
 
-def prefix_of(system: System, root: str, name: str, lock: Optional[str] = None) -> Optional[str]:
-    """The prefix that an app runs in: the newest generation of `lock`, else (or without a lock) what is served.
+def serving(system: System, root: str, name: str, lock: Optional[str] = None) -> Optional[Generation]:
+    """What an app runs in: the newest generation of `lock`, or without a lock the one that the link leads to.
 
-    A real directory at `ROOT/envs/NAME` counts as served. None where there is nothing.
+    A real directory at `ROOT/envs/NAME`, which `conda_env` accepted, counts as one, with number 0. None for nothing.
     """
-    generation = find(system, root, name, lock) if lock else current(system, root, name)
-    if generation is not None:
-        return generation.path
+    found = find(system, root, name, lock) if lock else current(system, root, name)
     path = link_path(root, name)
-    return path if os.path.isdir(path) and not os.path.islink(path) else None
+    if found is None and os.path.isdir(path) and not os.path.islink(path):
+        return Generation(path, lock or "", 0)
+    return found
 
 
 def expected_path(root: str, name: str, lock: str) -> str:
@@ -131,12 +131,22 @@ def seal_of(system: System, path: str) -> Dict[str, Any]:
 
 
 def variables(system: System, generation: Generation) -> Dict[str, str]:
-    """What activation sets, computed once after the build; PATH is absolute and starts with the generation's bin."""
+    """What activation sets, computed once after the build; PATH starts with the generation's bin. For a real directory
+    it is computed now."""
+    if generation.number == 0:
+        from .activation import compute
+
+        return compute(system, os.path.basename(generation.path), generation.path)
     return read_note(system, generation.path, "variables.json") or {}
 
 
 def remember_units(system: System, generation: Generation, units: Dict[str, str]) -> None:
-    """Keep the text of each app's unit with the generation that it runs on; apps that are not named stay."""
+    """Keep the text of each app's unit with the generation that it runs on; apps that are not named stay.
+
+    A real directory is no generation: nothing is kept with it.
+    """
+    if generation.number == 0:
+        return
     known = remembered_units(system, generation)
     if any(known.get(app) != text for app, text in units.items()):
         write_note(system, generation.path, "units.json", {**known, **units})

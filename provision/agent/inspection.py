@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import Any, Dict, List, Optional, Tuple
 
 from .generations import write_note
+from .records import normalized
 from .resource import Refusal
 from .system import System
 
-__all__ = ["Damaged", "check_files", "check_link_scripts", "mend_scripts", "probe"]
+__all__ = [
+    "Damaged",
+    "check_files",
+    "check_link_scripts",
+    "check_packages",
+    "differences",
+    "mend_scripts",
+    "probe",
+    "unshare",
+]
 
 LONGEST_INTERPRETER = 120
 """Bytes of `PREFIX/bin/python3.11` beyond which installers write `#!/usr/bin/env python`."""
@@ -65,6 +76,41 @@ def check_link_scripts(name: str, records: List[Dict[str, Any]], ignored: List[s
                 )
 
 
+def check_packages(packages: List[Dict[str, Any]], installed: List[Tuple[str, str, str, str]]) -> None:
+    """Damaged when a package of the lock is not there, or one is that the lock does not have."""
+    found = differences(packages, installed)
+    if found:
+        raise Damaged("packages are not the lock's: " + ", ".join(found[:5]))
+
+
+def differences(packages: List[Dict[str, Any]], installed: List[Tuple[str, str, str, str]]) -> List[str]:
+    """How installed packages differ from a lock's listing, as lines like `missing: numpy 1.26.4 py311_0`."""
+    locked = {identity(p["kind"], p["name"], p["version"], p.get("build", "")) for p in packages}
+    there = {identity(*package) for package in installed}
+    return [
+        "%s: %s" % (word, " ".join(part for part in package[1:] if part))
+        for word, some in (("missing", locked - there), ("not in the lock", there - locked))
+        for package in sorted(some)
+    ]
+
+
+def identity(kind: str, name: str, version: str, build: str) -> Tuple[str, str, str, str]:
+    """What makes two packages the same one. pip's are told by their name: `1.0` and `1.0.0` are one version there."""
+    return (kind, normalized(name), "", "") if kind == "pip" else (kind, name, version, build)
+
+
+def unshare(path: str) -> None:
+    """Replace every file that is a hard link by a copy of its own."""
+    import shutil
+
+    for folder, _, files in os.walk(path):
+        for file in [os.path.join(folder, name) for name in files]:
+            status = os.lstat(file)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                shutil.copy2(file, file + ".copy")
+                os.rename(file + ".copy", file)
+
+
 def mend_scripts(system: System, path: str) -> List[str]:
     """Give every script whose first line asks `env` an interpreter of its own; the scripts' relative paths.
 
@@ -83,7 +129,9 @@ def mend_scripts(system: System, path: str) -> List[str]:
     return sorted(mended)
 
 
-def probe(system: System, name: str, path: str, imports: List[str], expect: Dict[str, str], variables: Dict[str, str]) -> Dict[str, Any]:  # noqa: E501
+def probe(
+    system: System, name: str, path: str, imports: List[str], expect: Dict[str, str], variables: Dict[str, str]
+) -> Dict[str, Any]:
     """Import the packages in the prefix's own python and compare torch and CUDA; what was found. Damaged or Refusal."""
     names = list(imports) + (["torch"] if expect and "torch" not in imports else [])
     if not names:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from . import apart
 from .resource import Emit, Refusal
+from .wheels import without_credentials
 
 __all__ = ["Installation", "install"]
 
@@ -39,16 +40,16 @@ class Installation:
     share: bool
 
 
-def install(name: str, installation: Installation, emit: Emit) -> int:
+def install(name: str, installation: Installation, emit: Emit, cancelled: Callable[[], bool]) -> int:
     """Install; the number of packages. Refusal when a package cannot be had, is damaged, or rattler dies."""
     seen = _Seen(emit)
     try:
-        apart.run(lambda tell: _install(installation, tell), seen.heard, SILENCE)
+        apart.run(lambda tell: _install(installation, tell), seen.heard, SILENCE, cancelled)
     except apart.Crashed as crash:
         raise Refusal(
             "cannot install the conda packages of `%s`" % name,
-            seen.error or "the installer did not come to its end: %s" % crash,
-            "the environment that served still serves; run again, and with `-v` see the installer's output",
+            without_credentials(seen.error or "the installer did not come to its end: %s" % crash),
+            "what served still serves; see that the channels, or their mirrors, have these packages, and run again",
         ) from None
     return seen.packages
 
@@ -113,9 +114,9 @@ def _records(installation: Installation) -> List[Any]:
 
     from rattler import LockFile
 
-    environment = LockFile.from_path(Path(installation.lock_file)).default_environment()
+    environment: Any = LockFile.from_path(Path(installation.lock_file)).default_environment()
     for platform in environment.platforms() if environment else []:
-        if str(getattr(platform, "name", platform)) == installation.platform or str(platform) == installation.platform:
+        if platform.name == installation.platform:
             return environment.conda_repodata_records_for_platform(platform) or []
     raise ValueError("the lock has no packages for platform `%s`" % installation.platform)
 
@@ -143,7 +144,7 @@ def _client(installation: Installation) -> Any:
 
 def _cache_options(installation: Installation) -> Dict[str, Any]:
     """How the cache is used. Older rattlers (for Python 3.8 and 3.9) can neither check it in full
-    nor make copies: with them a full check empties it first, and copies are made afterwards (see prefix.py)."""
+    nor make copies: prefix.py then gives a fresh cache, and makes the copies afterwards."""
     try:
         from rattler.config import Config
         from rattler.package_cache import PackageCache, ValidationMode
@@ -153,9 +154,7 @@ def _cache_options(installation: Installation) -> Dict[str, Any]:
     if not installation.share:
         options["config"] = Config.from_toml("allow-hard-links = false\n")
     if installation.check_cache:
-        options["package_cache"] = PackageCache.new_layered(
-            [installation.cache], validation_mode=ValidationMode.full()
-        )
+        options["package_cache"] = PackageCache.new_layered([installation.cache], validation_mode=ValidationMode.full())
     return options
 
 

@@ -46,7 +46,7 @@ def parse(lines: Iterable[str], port: int) -> List[Listener]:
 
 
 def owner(sockets: Iterable[Listener], candidates: Iterable[int]) -> Optional[int]:
-    """The process that holds one of the sockets: looked for among `candidates` first, then among all; None if hidden."""
+    """The process that holds one of the sockets: among `candidates` first, then among all; None if hidden."""
     wanted = {"socket:[%d]" % socket.inode for socket in sockets}
     if not wanted:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, List
 
 from . import activation, generations, inspection, pruning, records, seal, tools, wheels
@@ -50,11 +50,13 @@ def build(system: System, spec: Spec, clean: bool, emit: Emit) -> Generation:
     One that fails verification is built a second time, with the cache checked in full.
     """
     mask = os.umask(0o022)
+    # A step's variables are meant for its commands; here PYTHONPATH, UV_* and the like would only do harm.
+    system = replace(system, environment=wheels.proxies(system.environment))
     try:
         with generations.lock_environment(system, spec.root, spec.name):
             pruning.leftovers(system, spec.root, spec.name)
-            packages = json.loads(system.read(system.blob(spec.listing_blob)))
-            _check_space(system, spec, packages)
+            packages = json.loads(system.read(system.blob(str(spec.listing_blob))))
+            _check_space(spec, packages)
             return _verified(system, spec, packages, clean, emit)
     finally:
         os.umask(mask)
@@ -63,7 +65,8 @@ def build(system: System, spec: Spec, clean: bool, emit: Emit) -> Generation:
 def listing_lines(packages: List[Dict[str, Any]]) -> List[str]:
     """A lock's packages as people read them, sorted: name, version, and conda's build or "(pip)"."""
     return sorted(
-        "%s %s %s" % (p["name"], p["version"], p.get("build", "") if p["kind"] == "conda" else "(pip)") for p in packages
+        "%s %s %s" % (p["name"], p["version"], p.get("build", "") if p["kind"] == "conda" else "(pip)")
+        for p in packages
     )
 
 
@@ -105,11 +108,13 @@ def _attempt(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: 
 
 def _conda(work: _Build) -> None:
     spec, system = work.spec, work.system
-    cache = os.path.join(spec.root, "pkgs")
+    rattler = tools.rattler_directory(system, str(spec.rattler_blob))
+    fresh = work.clean and not os.path.isdir(os.path.join(rattler, "rattler", "package_cache"))
+    cache = pruning.fresh_cache(spec.root, spec.name) if fresh else os.path.join(spec.root, "pkgs")
     system.mkdir(cache, 0o755)
     installation = Installation(
-        rattler=tools.rattler_directory(system, spec.rattler_blob),
-        lock_file=system.blob(spec.conda_blob),
+        rattler=rattler,
+        lock_file=system.blob(str(spec.conda_blob)),
         platform=spec.platform,
         prefix=work.path,
         cache=cache,
@@ -118,7 +123,10 @@ def _conda(work: _Build) -> None:
         check_cache=work.clean,
         share=spec.link_mode == "hardlink",
     )
-    install_conda(spec.name, installation, work.emit)
+    try:
+        install_conda(spec.name, installation, work.emit, system.watch.cancelled)
+    finally:
+        pruning.drop_fresh_cache(spec.root, spec.name)
     history = os.path.join(work.path, "conda-meta", "history")
     if system.lstat(history) is None:
         system.write(history, b"", mode=0o644)
@@ -162,13 +170,25 @@ def _compile(work: _Build) -> None:
     if folder is None:
         return
     _stage(work, "byte-compiling")
-    argv = [os.path.join(work.path, "bin", "python"), "-I", "-m", "compileall", "-q", "-j", "0", os.path.dirname(folder)]
+    argv = [
+        os.path.join(work.path, "bin", "python"),
+        "-I",
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "0",
+        os.path.dirname(folder),
+    ]
     ended = work.system.run(argv, timeout=1800.0, directory="/")
     if ended.timed_out or ended.returncode < 0:
         raise Damaged("byte-compiling ended with status %d: %s" % (ended.returncode, ended.stderr.strip()[-500:]))
 
 
 def _activate(work: _Build) -> None:
+    if work.spec.variables:
+        state = json.dumps({"env_vars": work.spec.variables, "version": 1}, sort_keys=True).encode()
+        work.system.write(os.path.join(work.path, "conda-meta", "state"), state, mode=0o644)
     work.variables = activation.compute(work.system, work.spec.name, work.path)
 
 
@@ -210,7 +230,7 @@ def _stage(work: _Build, label: str) -> None:
     work.emit(done=0, total=0, unit="", label=label)
 
 
-def _check_space(system: System, spec: Spec, packages: List[Dict[str, Any]]) -> None:
+def _check_space(spec: Spec, packages: List[Dict[str, Any]]) -> None:
     cache = os.path.join(spec.root, "pkgs")
     cached = os.listdir(cache) if os.path.isdir(cache) else []
     needed = space_needed(packages, cached, spec.link_mode == "hardlink")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 VERSION = 1
@@ -66,6 +66,11 @@ class Decoder:
 
     def feed(self, data: bytes) -> Iterator[Union[Dict[str, Any], Blob]]:
         """The messages and chunks that `data` completes; ProtocolError on a frame that is not one."""
+        for body in self.bodies(data):
+            yield decode(body)
+
+    def bodies(self, data: bytes) -> Iterator[bytes]:
+        """As `feed`, but without reading what is in a frame."""
         self._buffer += data
         while len(self._buffer) >= 4:
             (size,) = struct.unpack_from(">I", self._buffer)
@@ -75,7 +80,7 @@ class Decoder:
                 return
             body = bytes(self._buffer[4 : 4 + size])
             del self._buffer[: 4 + size]
-            yield decode(body)
+            yield body
 
 
 def decode(body: bytes) -> Union[Dict[str, Any], Blob]:
@@ -211,7 +216,7 @@ class End:
 
 @dataclass(frozen=True)
 class Fatal:
-    """The agent cannot go on. `kind`: "locked", "python", "protocol", "internal", "silence"."""
+    """The agent cannot go on. `kind`: "locked", "python", "protocol", "internal", "silence", "state"."""
 
     kind: str
     summary: str
@@ -239,9 +244,7 @@ _TYPES: Dict[str, Tuple[type, ...]] = {
 
 def to_message(event: HostEvent) -> Dict[str, Any]:
     """The message that carries an event."""
-    message = asdict(event)
-    message["type"] = type(event).__name__.lower()
-    return message
+    return {"type": type(event).__name__.lower(), **vars(event)}
 
 
 def from_message(message: Dict[str, Any]) -> HostEvent:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 from typing import Iterable, List, Set
 
-from . import generations
+from . import generations, units
 from .generations import Generation
 from .system import System
 
-__all__ = ["discard", "leftovers", "prune", "users"]
-
-UNIT_DIRECTORY = "/etc/systemd/system"
+__all__ = ["discard", "drop_fresh_cache", "drop_store", "fresh_cache", "leftovers", "prune", "users"]
 
 
 def prune(system: System, root: str, name: str, keep: int) -> List[str]:
@@ -37,6 +35,7 @@ def leftovers(system: System, root: str, name: str) -> List[str]:
     gone = generations.unsealed(system, root, name)
     for path in gone:
         discard(system, root, name, path)
+    drop_fresh_cache(root, name)
     return gone
 
 
@@ -51,6 +50,27 @@ def discard(system: System, root: str, name: str, path: str) -> None:
         os.unlink(seal)
     if system.lstat(path) is not None:
         shutil.rmtree(path)
+
+
+def fresh_cache(root: str, name: str) -> str:
+    """A package cache for one build, for installers that cannot check the shared one in full."""
+    return os.path.join(generations.store(root, name), "fresh-cache")
+
+
+def drop_fresh_cache(root: str, name: str) -> None:
+    """Remove the cache of one build, if there is one."""
+    import shutil
+
+    shutil.rmtree(fresh_cache(root, name), ignore_errors=True)
+
+
+def drop_store(root: str, name: str) -> None:
+    """Remove what is left of an environment's store once its generations are gone."""
+    folder = generations.store(root, name)
+    drop_fresh_cache(root, name)
+    for entry in os.listdir(folder):
+        os.unlink(os.path.join(folder, entry))
+    os.rmdir(folder)
 
 
 def users(paths: Iterable[str]) -> Set[str]:
@@ -72,7 +92,7 @@ def _kept(system: System, others: List[Generation], now: object, keep: int) -> S
 
 
 def _units() -> Iterable[bytes]:
-    for folder, _, files in os.walk(UNIT_DIRECTORY):
+    for folder, _, files in os.walk(units.UNIT_DIRECTORY):
         for file in files:
             yield _read(os.path.join(folder, file))
 

@@ -51,9 +51,7 @@ def pip_folders(path: str, records: List[Dict[str, Any]]) -> Iterator[Tuple[str,
 def installed(system: System, path: str) -> List[Tuple[str, str, str, str]]:
     """`(kind, name, version, build)` of every package in a prefix; build is "" for pip's."""
     records = conda_records(system, path)
-    conda = [
-        ("conda", str(record["name"]), str(record["version"]), str(record.get("build", ""))) for record in records
-    ]
+    conda = [("conda", str(record["name"]), str(record["version"]), str(record.get("build", ""))) for record in records]
     return sorted(conda + [("pip", name, version, "") for name, version, _ in pip_folders(path, records)])
 
 

@@ -23,8 +23,11 @@ mkdir -p {logs}
 echo "$log" >&2
 {execute}
 """
-_PORT = """if "$prefix/bin/python" -IS -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", {port})) != 0)'
-then echo "port {port} is taken; is the service running? systemctl status {name}" >&2; exit 1; fi
+_PORT = """taken='import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", {port})) != 0)'
+if "$prefix/bin/python" -IS -c "$taken"; then
+  echo "port {port} is taken; is the service running? systemctl status {name}" >&2
+  exit 1
+fi
 """
 _SECRETS = """if [ -r {file} ]; then set -a; . {file}; set +a
 else echo "cannot read {file}: going on without the app's secrets" >&2; fi

@@ -8,7 +8,7 @@ Owns `folders`, `files` and `seal.json` in the generation's notes; must not repa
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 from .generations import notes_directory, write_note
 from .records import checksums
@@ -16,7 +16,8 @@ from .system import System
 
 __all__ = ["drift", "write"]
 
-_Entry = "os.DirEntry[str]"
+if TYPE_CHECKING:
+    _Entry = os.DirEntry[str]
 _LEFT_OUT = ("var", "tmp", ".provision")
 """Folders of a prefix that programs write to by right (font caches and the like), and our own."""
 _SHOWN = 50

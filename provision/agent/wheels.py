@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .records import normalized
 from .resource import Emit, Refusal
@@ -22,7 +22,8 @@ DEADLINE = 3600.0
 
 @dataclass(frozen=True)
 class Wheels:
-    """What to install and how: `groups` is `[{"index": url, "packages": [{name, version, hashes}]}]`.
+    """What to install and how: `groups` is `[{"index": url, "kind": "index" or "links" (a page of
+    links), "packages": [{name, version, hashes}]}]`.
 
     `clean`: fetch anew what the cache holds. `share`: files may be hard links into the cache.
     """
@@ -44,13 +45,12 @@ def install(name: str, wheels: Wheels, system: System, emit: Emit) -> int:
         emit(done=done, total=total, unit="packages", label="pip packages of %s" % _host(group["index"]))
         if wheels.clean:
             _run(wheels, system, ["cache", "clean", *[package["name"] for package in group["packages"]]])
-        ended = _run(wheels, system, _arguments(wheels, group), requirements(group))
+        ended = _run(wheels, system, _arguments(wheels), requirements(group), _source(wheels, group))
         if ended.returncode:
             raise Refusal(
                 "cannot install the pip packages of `%s`" % name,
-                "uv says: %s" % _last(ended),
-                "the environment that served still serves; see that `%s` has these packages, and run again"
-                % wheels.mirrors.get(group["index"], group["index"]),
+                "uv says: %s" % without_credentials(_last(ended)),
+                "what served still serves; see that the index `%s`, or its mirror, has these packages" % group["index"],
             )
         done += len(group["packages"])
         emit(done=done, total=total, unit="packages", label="pip packages")
@@ -102,18 +102,31 @@ def _wanted(line: str) -> str:
     return normalized(text[:end])
 
 
-def _arguments(wheels: Wheels, group: Dict[str, Any]) -> List[str]:
-    index = wheels.mirrors.get(group["index"], group["index"])
+def _arguments(wheels: Wheels) -> List[str]:
     return [
-        *("pip", "install", "--no-deps", "--require-hashes", "--no-build", "--strict"),
-        *("--index-url", index, "--python", _python(wheels)),
+        *("pip", "install", "--no-deps", "--require-hashes", "--no-build", "--python", _python(wheels)),
         *("--link-mode", "hardlink" if wheels.share else "copy", "-r", "-"),
     ]
 
 
-def _run(wheels: Wheels, system: System, arguments: List[str], stdin: bytes = b"") -> Completed:
+def _source(wheels: Wheels, group: Dict[str, Any]) -> Dict[str, str]:
+    """Where a group comes from, as variables: an address may hold credentials, and arguments are seen by all."""
+    place = wheels.mirrors.get(group["index"], group["index"])
+    if group.get("kind") == "links":
+        return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": place}
+    return {"UV_INDEX_URL": place}
+
+
+def _run(
+    wheels: Wheels, system: System, arguments: List[str], stdin: bytes = b"", source: Optional[Dict[str, str]] = None
+) -> Completed:
     argv = [wheels.uv, *arguments, "--cache-dir", wheels.cache, "--no-config", "--no-progress", "--color", "never"]
-    environment = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_ENV_FILE": "1", **proxies(system.environment)}
+    environment = {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_ENV_FILE": "1",
+        **proxies(system.environment),
+        **(source or {}),
+    }
     return system.run(argv, timeout=DEADLINE, stdin=stdin, environment=environment, directory="/")
 
 
@@ -121,6 +134,13 @@ def proxies(environment: Dict[str, str]) -> Dict[str, str]:
     """The variables of a step that name proxies and certificates."""
     names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir")
     return {key: value for key, value in environment.items() if key.lower() in names}
+
+
+def without_credentials(text: str) -> str:
+    """The text with what stands before an `@` in a URL's address taken out."""
+    import re
+
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 def _python(wheels: Wheels) -> str:

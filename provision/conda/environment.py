@@ -27,7 +27,7 @@ _SHORT = {"-i": "--index-url", "-f": "--find-links"}
 _INDEX_OPTIONS = ("--index-url", "--extra-index-url", "--find-links")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _SPEC = re.compile(r"(?:(?P<channel>[^\s\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9._-]*)\s*(?P<version>.*)\Z", re.S)
-_EXACT = re.compile(r"={0,2}([0-9][0-9A-Za-z._+!]*)(?:=[^=,|]+)?\Z")
+_EXACT = re.compile(r"={0,2}([0-9][0-9A-Za-z_+!]*(?:\.[0-9A-Za-z_+!]+)*)(?:\.?\*)?(?:=[^=,|]+)?\Z")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -64,7 +64,9 @@ class PipLine:
     @property
     def exact(self) -> str:
         """The version of a `==` pin, or "" where there is none."""
-        pins = [s.version for s in (self.requirement.specifier if self.requirement else ()) if s.operator in ("==", "===")]
+        pins = [
+            s.version for s in (self.requirement.specifier if self.requirement else ()) if s.operator in ("==", "===")
+        ]
         return pins[0] if pins and not pins[0].endswith(".*") else ""
 
 
@@ -78,7 +80,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What one environment.yml asks for. `indexes` stand in the order in which they are asked; `sha256` is the file's."""
+    """What one environment.yml asks for. `indexes` in the order of asking, `sha256` is the file's."""
 
     path: Path
     name: str
@@ -150,7 +152,9 @@ class _Reader:
             marks={key: mark for key, mark in self.document.key_marks.items() if key in KEYS},
         )
         if self.errors:
-            ordered = sorted(self.errors, key=lambda error: (error.where.line, error.where.column) if error.where else (0, 0))
+            ordered = sorted(
+                self.errors, key=lambda error: (error.where.line, error.where.column) if error.where else (0, 0)
+            )
             raise ordered[0] if len(ordered) == 1 else ProvisionErrors(ordered)
         return environment
 
@@ -161,7 +165,11 @@ class _Reader:
         for key in self.document:
             if key == "prefix":
                 hint = "remove the line: where an environment lives is decided by the play, not by its file"
-                self._refuse("`prefix` has no place in an environment.yml that is shared", self.document.key_marks[key], hint=hint)
+                self._refuse(
+                    "`prefix` has no place in an environment.yml that is shared",
+                    self.document.key_marks[key],
+                    hint=hint,
+                )
             elif key not in KEYS:
                 cause = f"the file's keys are {', '.join(f'`{known}`' for known in KEYS)}"
                 self._refuse(f"unknown key `{key}`", self.document.key_marks.get(key), cause)
@@ -169,11 +177,19 @@ class _Reader:
     def _name(self) -> str:
         value, where = self.document.get("name"), self.document.value_marks.get("name")
         if value is None:
-            self._refuse("the environment has no name", where, hint="write `name: FUNCTION-STACK`, such as `img2video-torch20-cu118`")
+            self._refuse(
+                "the environment has no name",
+                where,
+                hint="write `name: FUNCTION-STACK`, such as `img2video-torch20-cu118`",
+            )
         elif not isinstance(value, str):
             self._refuse_eaten("name", value, where)
         elif not _NAME.match(value) or value in ("base", "root"):
-            self._refuse(f"`{value}` cannot be the name of an environment", where, hint="letters, digits, `-`, `_` and `.`; not `base`")
+            self._refuse(
+                f"`{value}` cannot be the name of an environment",
+                where,
+                hint="letters, digits, `-`, `_` and `.`; not `base`",
+            )
         else:
             return str(value)
         return ""
@@ -182,7 +198,12 @@ class _Reader:
         listed = self.document.get("channels")
         if not isinstance(listed, source.Sequence) or not listed:
             hint = "write `channels: [conda-forge, nodefaults]`"
-            self._refuse("no channels are listed", self.document.key_marks.get("channels"), "nothing says where packages come from", hint)
+            self._refuse(
+                "no channels are listed",
+                self.document.key_marks.get("channels"),
+                "nothing says where packages come from",
+                hint,
+            )
             return ()
         for channel, where in zip(listed, listed.marks, strict=True):
             if not isinstance(channel, str):
@@ -210,7 +231,11 @@ class _Reader:
     def _spec(self, text: str, where: Mark) -> Iterator[CondaSpec]:
         found = _SPEC.match(text.strip())
         if not found or "://" in text:
-            self._refuse(f"`{text}` is no conda dependency", where, hint="write `NAME`, `NAME=VERSION` or `NAME>=VERSION,<VERSION`")
+            self._refuse(
+                f"`{text}` is no conda dependency",
+                where,
+                hint="write `NAME`, `NAME=VERSION` or `NAME>=VERSION,<VERSION`",
+            )
             return
         yield CondaSpec(text.strip(), found["name"].lower(), found["version"].strip(), where, found["channel"] or "")
 
@@ -249,7 +274,7 @@ class _Reader:
             elif self._refuse_url(value.strip(), where, "index_mirrors"):
                 index = Index(value.strip().rstrip("/"), "links" if option == "--find-links" else "index")
                 (main if option == "--index-url" else extra).append(index)
-        return lines, extra + (main or [Index(PYPI, "index")])
+        return lines, list(dict.fromkeys(extra + (main or [Index(PYPI, "index")])))
 
     def _variables(self) -> dict[str, str]:
         listed = self.document.get("variables")

@@ -11,7 +11,7 @@ from provision.conda.environment import Environment
 from provision.conda.pip_part import PipPackage
 from provision.errors import ProvisionError
 
-__all__ = ["expected", "floor", "locked_cuda", "meant_cuda", "refuse_cpu_torch"]
+__all__ = ["expected", "floor", "locked_cuda", "meant_cuda", "refuse_cpu_torch", "second_cuda"]
 
 GLIBC = "2.17"
 """The glibc that every manylinux2014 wheel and conda-forge package may count on."""
@@ -71,9 +71,10 @@ def floor(records: Iterable[Record], pip: Iterable[PipPackage]) -> dict[str, str
     A package that asks for `__cuda` itself asks for the driver of that toolkit, since that is what `__cuda` says.
     """
     records, pip = list(records), list(pip)
-    cuda = locked_cuda(records, pip)
     asked = [found for record in records for found in _virtual(record)]
-    drivers = [recipes.oldest_driver(cuda) if cuda else None]
+    cuda = locked_cuda(records, pip) or recipes.highest(version for name, version in asked if name == "cuda")
+    second, _ = second_cuda(records, pip)
+    drivers = [recipes.oldest_driver(version) for version in (cuda, second) if version]
     drivers += [recipes.toolkit_driver(version) for name, version in asked if name == "cuda"]
     wheels = [need for package in pip if (need := package.glibc())]
     glibcs = [GLIBC, *(version for name, version in asked if name == "glibc"), *(f"{a}.{b}" for a, b in wheels)]
@@ -85,10 +86,26 @@ def floor(records: Iterable[Record], pip: Iterable[PipPackage]) -> dict[str, str
     }
 
 
+def second_cuda(records: Iterable[Record], pip: Iterable[PipPackage]) -> tuple[str | None, list[str]]:
+    """A CUDA that some conda packages bring beside torch's (None: they agree), and the names of those packages.
+
+    The channel's `pytorch-cuda` leaves some libraries free, such as libcurand; a solver takes their newest.
+    """
+    records = list(records)
+    cuda = locked_cuda(records, pip)
+    other = next((str(record["version"]) for record in records if record["name"] == "cuda-version"), None)
+    if not cuda or not other or cuda.split(".")[0] == other.split(".")[0]:
+        return None, []
+    users = [str(r["name"]) for r in records if any(str(d).split()[0] == "cuda-version" for d in r.get("depends", ()))]
+    return ".".join(other.split(".")[:2]), sorted(users)
+
+
 def refuse_cpu_torch(environment: Environment, records: Iterable[Record], pip: Iterable[PipPackage]) -> None:
     """Raises ProvisionError when CUDA is meant and the locked torch is built without."""
     meant = meant_cuda(environment)
-    torch = [f"{r['version']} {r['build']}" for r in records if r["name"] == "pytorch" and not _BUILD.search(str(r["build"]))]
+    torch = [
+        f"{r['version']} {r['build']}" for r in records if r["name"] == "pytorch" and not _BUILD.search(str(r["build"]))
+    ]
     torch += [package.version for package in pip if package.name == "torch" and package.version.endswith("+cpu")]
     if not meant or not torch:
         return

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class CondaPackage:
     url: str
     sha256: str
     size: int
+
+
+_CONDA = tuple(field.name for field in fields(CondaPackage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,14 @@ class Lock:
     python: str | None
     variables: Mapping[str, str]
     environment_sha256: str
+    provided: tuple[str, ...]
+    """PyPI's names of what conda's packages provide."""
     asks: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, str | None] = field(repr=False)
     """SHA-256 of the files `conda` and `pip` (None: there is no pip part)."""
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
 
 def paths(environment: Environment, settings: Settings) -> Paths:
@@ -88,26 +96,27 @@ def paths(environment: Environment, settings: Settings) -> Paths:
     )
 
 
-def make_lock(environment: Environment, settings: Settings, *, upgrade: bool = False, report: Report | None = None) -> Lock:
+def make_lock(
+    environment: Environment, settings: Settings, *, upgrade: bool = False, report: Report | None = None
+) -> Lock:
     """Solve both parts and write the three files, the manifest last; what an existing lock pins stays where it fits.
 
     `upgrade` takes the newest of everything instead. `report` is told, in a line each, what people should know.
     Raises ProvisionError.
     """
     where = paths(environment, settings)
-    cuda = floors.meant_cuda(environment)
-    text, records = solve(environment, settings, cuda, _text(where.conda) if not upgrade else None)
-    python = next((str(record["version"]) for record in records if record["name"] == "python"), None)
-    provided, unmapped = pip_part.provided(records)
-    pip: tuple[PipPackage, ...] = ()
-    if environment.pip:
-        if report and unmapped:
-            report(f"`{environment.name}`: taken to have the same name on PyPI as in conda: {', '.join(unmapped)}")
-        kept = where.pip if where.pip.exists() and not upgrade else None
-        pip = pip_part.resolve(environment, settings, _needed(python, environment), provided, kept)
+    kept = None if upgrade else where
+    text, records = solve(environment, settings, floors.meant_cuda(environment), _text(kept.conda) if kept else None)
+    pip = _pip_packages(environment, settings, records, kept, report) if environment.pip else ()
     floors.refuse_cpu_torch(environment, records, pip)
-    lock = _lock(environment, settings, where, (text, records), pip, python)
-    _write(lock, text, pylock.write(lock.pip, python) if environment.pip else None)
+    second, users = floors.second_cuda(records, pip)
+    if report and second:
+        named = ", ".join(users)
+        report(f"warning: `{environment.name}` gets CUDA {second} beside torch's, by {named}: pin these")
+    pip_text = pylock.write(pip, _python(records)) if environment.pip else None
+    manifest = _manifest(environment, settings, records, pip, text, pip_text)
+    lock = _from_manifest(manifest, where)
+    _write(where, text, pip_text, {"format": FORMAT, "digest": lock.digest, **manifest})
     return lock
 
 
@@ -131,8 +140,8 @@ def read_lock(environment: Environment, settings: Settings) -> Lock | None:
     if lock.digest != manifest["digest"]:
         raise _tampered(where.manifest, "its digest is not that of its content")
     for path, wanted in ((where.conda, lock.files["conda"]), (where.pip, lock.files["pip"])):
-        if wanted and _sha256(path) != wanted:
-            raise _tampered(path, "its SHA-256 is not the one in the manifest" if path.exists() else "it is missing")
+        if wanted:
+            _check_file(path, wanted)
     return lock
 
 
@@ -143,13 +152,22 @@ def check(environment: Environment, lock: Lock, settings: Settings | None = None
     """
     reasons = [] if environment.sha256 == lock.environment_sha256 else _differences(lock.asks, environment.asks())
     if settings:
-        offered = tuple("=".join(p) for p in virtual_packages(settings, floors.meant_cuda(environment)))
+        offered = tuple(_offered(environment, settings))
         if settings.platform != lock.platform:
             reasons.append(f"it is for {lock.platform}, {settings.platform} is declared")
         elif offered != lock.virtual_packages:
             lost, gained = set(lock.virtual_packages) - set(offered), set(offered) - set(lock.virtual_packages)
             reasons.append(f"the system floor was {_listed(lost)}, {_listed(gained)} is declared")
     return reasons
+
+
+def _check_file(path: Path, wanted: str) -> None:
+    try:
+        found = _sha256(path.read_bytes())
+    except FileNotFoundError:
+        raise _tampered(path, "it is missing") from None
+    if found != wanted:
+        raise _tampered(path, f"its SHA-256 is {found[:12]}…, the manifest says {wanted[:12]}…")
 
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -168,29 +186,141 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return reasons
 
 
-def _lock(
+def _pip_packages(
     environment: Environment,
     settings: Settings,
-    where: Paths,
-    solution: tuple[str, list[dict[str, Any]]],
+    records: list[dict[str, Any]],
+    kept: Paths | None,
+    report: Report | None,
+) -> tuple[PipPackage, ...]:
+    conda, unmapped = pip_part.provided(records)
+    if report and unmapped:
+        report(f"`{environment.name}`: taken to have the same name on PyPI as in conda: {', '.join(unmapped)}")
+    python = _python(records)
+    if python is None:
+        raise ProvisionError(
+            f"`{environment.name}` has a pip part and no Python",
+            where=environment.pip[0].where,
+            cause="none of its conda packages brings one",
+            hint="add `python=3.11` to `dependencies`",
+        )
+    previous = kept.pip if kept and kept.pip.exists() else None
+    return pip_part.resolve(environment, settings, python, conda, previous)
+
+
+def _python(records: list[dict[str, Any]]) -> str | None:
+    return next((str(record["version"]) for record in records if record["name"] == "python"), None)
+
+
+def _manifest(
+    environment: Environment,
+    settings: Settings,
+    records: list[dict[str, Any]],
     pip: tuple[PipPackage, ...],
-    python: str | None,
-) -> Lock:
-    text, records = solution
-    written = pylock.write(pip, python) if environment.pip else None
-    manifest = {
+    text: str,
+    pip_text: str | None,
+) -> dict[str, Any]:
+    """All that a manifest says, but for its format and digest."""
+    return {
         "name": environment.name,
+        "environment": {"sha256": environment.sha256, "asks": environment.asks()},
         "platform": settings.platform,
-        "virtual_packages": ["=".join(p) for p in virtual_packages(settings, floors.meant_cuda(environment))],
-        "python": python,
+        "virtual_packages": _offered(environment, settings),
+        "python": _python(records),
         "floor": floors.floor(records, pip),
         "expect": floors.expected(records, pip),
         "imports": list(names.modules(environment, records)),
         "simulated": any(record.get("license") == STAND_IN for record in records),
         "variables": dict(environment.variables),
-        "files": {"conda": _digest(text), "pip": _digest(written) if written is not None else None},
-        "packages": [{key: record[key] for key in CondaPackage.__slots__} for record in records],
+        "provided": sorted(pip_part.provided(records)[0]),
+        "files": {"conda": _sha256(text.encode()), "pip": _sha256(pip_text.encode()) if pip_text is not None else None},
+        "packages": [
+            {key: record.get(key) or 0 if key == "size" else record[key] for key in _CONDA} for record in records
+        ],
         "pip": [asdict(package) for package in pip],
-        "environment": {"sha256": environment.sha256, "asks": environment.asks()},
     }
-    return _from_manifest(manifest, where)
+
+
+def _from_manifest(manifest: Mapping[str, Any], where: Paths) -> Lock:
+    pip = (
+        PipPackage(
+            **{**package, "wheels": tuple(Wheel(**wheel) for wheel in package["wheels"]), "by": tuple(package["by"])}
+        )
+        for package in manifest["pip"]
+    )
+    return Lock(
+        name=manifest["name"],
+        digest=_content_digest(manifest),
+        paths=where,
+        packages=tuple(CondaPackage(**package) for package in manifest["packages"]),
+        pip=tuple(pip),
+        platform=manifest["platform"],
+        virtual_packages=tuple(manifest["virtual_packages"]),
+        floor=manifest["floor"],
+        expect=manifest["expect"],
+        imports=tuple(manifest["imports"]),
+        simulated=manifest["simulated"],
+        python=manifest["python"],
+        variables=manifest["variables"],
+        provided=tuple(manifest["provided"]),
+        environment_sha256=manifest["environment"]["sha256"],
+        asks=manifest["environment"]["asks"],
+        files=manifest["files"],
+    )
+
+
+def _content_digest(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 of what shapes the environment on a host, in one canonical form."""
+    content = {key: value for key, value in manifest.items() if key not in ("format", "digest", "environment")}
+    return _sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def _write(where: Paths, conda: str, pip: str | None, manifest: Mapping[str, Any]) -> None:
+    """The manifest comes last: a lock that was only half written does not fit it."""
+    where.manifest.parent.mkdir(parents=True, exist_ok=True)
+    _replace(where.conda, conda)
+    if pip is None:
+        where.pip.unlink(missing_ok=True)
+    else:
+        _replace(where.pip, pip)
+    _replace(where.manifest, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, "utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _offered(environment: Environment, settings: Settings) -> list[str]:
+    return ["=".join(package) for package in virtual_packages(settings, floors.meant_cuda(environment))]
+
+
+def _listed(packages: set[str]) -> str:
+    return ", ".join(sorted(package.rpartition("=")[0] for package in packages)) or "nothing"
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _unusable(path: Path, cause: str) -> ProvisionError:
+    return ProvisionError(f"the lock `{path}` cannot be used", cause=cause, hint="make it again with `provision lock`")
+
+
+def _tampered(path: Path, cause: str) -> ProvisionError:
+    return ProvisionError(
+        f"the lock file `{path}` is not what was locked",
+        cause=cause,
+        hint="take it from version control again, or make it again with `provision lock`",
+    )

@@ -5,12 +5,13 @@ Locks hold canonical URLs only; a mirror, with its credentials, is applied when 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from provision.errors import ProvisionError
 from provision.source import nearest
@@ -65,7 +66,7 @@ class Settings:
             locks_directory=folder / str(locks) if locks else None,
             network=_network(variables, folder),
             root=str(variables.get("conda_root", "/opt/conda")),
-            **given,  # type: ignore[arg-type]
+            **given,
         )
 
 
@@ -91,19 +92,22 @@ def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
 def canonical_url(url: str, mirrors: Mapping[str, str]) -> str:
     """The URL that a lock holds for what a mirror served, never with credentials.
 
-    What lies below the mirror's address keeps its path below the canonical one; what a mirror links to elsewhere on
-    its own server keeps its path on the canonical server.
+    What is on a mirror's server keeps its place relative to the mirror's address, below the canonical one: a mirror
+    at /pypi/simple that links to /pypi/files/x stands for https://pypi.org/files/x.
     """
     bare = clean(url)
-    for canonical, mirror in sorted(mirrors.items(), key=lambda pair: -len(pair[1])):
-        served = clean(mirror)
-        if bare == served or bare.startswith(served + "/"):
-            return canonical + bare[len(served) :]
-    for canonical, mirror in mirrors.items():
-        parts, here, there = urlsplit(bare), urlsplit(clean(mirror)), urlsplit(canonical)
-        if parts.netloc == here.netloc:
-            return urlunsplit((there.scheme, there.netloc, parts.path, parts.query, parts.fragment))
-    return bare
+    parts = urlsplit(bare)
+    same_server = [pair for pair in mirrors.items() if urlsplit(clean(pair[1])).netloc == parts.netloc]
+    best = max(
+        same_server,
+        key=lambda pair: len(posixpath.commonpath([urlsplit(pair[1]).path or "/", parts.path])),
+        default=None,
+    )
+    if best is None:
+        return bare
+    canonical, mirror = best
+    relative = posixpath.relpath(parts.path, urlsplit(mirror).path or "/")
+    return urljoin(canonical + "/", relative)
 
 
 def clean(text: str) -> str:
@@ -130,7 +134,9 @@ def _mirrors(variables: Mapping[str, Any], name: str, canonical: Any) -> dict[st
 
 def _version(key: str, value: object) -> str:
     if key not in ("platform", "archspec") and not (isinstance(value, str) and _VERSION.match(value)):
-        raise ProvisionError(f"`{key}` in the variable `system_floor` is no version", hint='write it in quotes, such as "2.28"')
+        raise ProvisionError(
+            f"`{key}` in the variable `system_floor` is no version", hint='write it in quotes, such as "2.28"'
+        )
     return str(value)
 
 

@@ -31,7 +31,10 @@ def distributions(record: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
 
     By the package's purls, else by the table. An unknown Python package is taken to have the same name on PyPI.
     """
-    purls = [str(purl).partition("?")[0].rpartition("@")[0] or str(purl).partition("?")[0] for purl in record.get("purls") or ()]
+    purls = [
+        str(purl).partition("?")[0].rpartition("@")[0] or str(purl).partition("?")[0]
+        for purl in record.get("purls") or ()
+    ]
     named = tuple(canonicalize_name(purl.removeprefix("pkg:pypi/")) for purl in purls if purl.startswith("pkg:pypi/"))
     name, table = str(record["name"]), _table()
     if named or name in table["distributions"]:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
@@ -40,8 +41,15 @@ _UV_GLIBC = (17, 28, *range(31, 41))
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
+    """`url` is canonical; `size` is 0 where the index does not say."""
+
     url: str
     sha256: str
+    size: int = 0
+
+    @property
+    def file_name(self) -> str:
+        return unquote(self.url.partition("#")[0].rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class PipPackage:
 
     def glibc(self) -> tuple[int, int] | None:
         """The least glibc that one of the wheels runs on; None where one runs on any."""
-        needs = [_glibc_of(wheel.url) for wheel in self.wheels]
+        needs = [_glibc_of(wheel.file_name) for wheel in self.wheels]
         return None if None in needs else min((need for need in needs if need), default=None)
 
 
@@ -70,7 +78,7 @@ def uv() -> str:
 
 
 def provided(records: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], list[str]]:
-    """The distributions (canonical name -> version) that the conda part provides, and conda names that nobody mapped."""
+    """The distributions (name -> version) that the conda part provides, and conda names that nobody mapped."""
     known: dict[str, str] = {}
     unmapped = []
     for record in records:
@@ -112,11 +120,13 @@ def resolve(
 
 
 class _Uv:
-    """`uv pip compile` for one environment; indexes go by variables, since an argument list is no place for passwords."""
+    """`uv pip compile` for one environment; indexes go by variables: an argument list is no place for passwords."""
 
     def __init__(self, environment: Environment, settings: Settings, folder: Path, stubs: Path, python: str) -> None:
         self.environment, self.settings, self.folder, self.python = environment, settings, folder, python
-        places = {kind: [self._address(i) for i in environment.indexes if i.kind == kind] for kind in ("index", "links")}
+        places = {
+            kind: [self._address(i) for i in environment.indexes if i.kind == kind] for kind in ("index", "links")
+        }
         self.variables = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("UV_", "PIP_"))},
             **settings.network,
@@ -137,7 +147,9 @@ class _Uv:
         argv += ["--only-binary", ":all:", "--index-strategy", "first-index", "--python", sys.executable]
         argv += ["--python-version", self.python, "--python-platform", _platform(self.settings.glibc), *options]
         try:
-            done = subprocess.run(argv, cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=TIMEOUT)
+            done = subprocess.run(
+                argv, cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=TIMEOUT
+            )
         except subprocess.TimeoutExpired:
             raise self._failed(f"uv gave no answer in {TIMEOUT:.0f} s") from None
         if done.returncode:
@@ -149,7 +161,9 @@ class _Uv:
         for canonical, mirror in self.settings.index_mirrors.items():
             text = text.replace(mirror, canonical).replace(clean(mirror), canonical)
         text = re.sub(r"^\s*(error|×|cause|╰─▶|Caused by):?\s*", "", clean(text).strip(), flags=re.M)
-        named = (line for line in self.environment.pip if re.search(rf"(?<![\w-]){re.escape(line.name)}(?![\w-])", text))
+        named = (
+            line for line in self.environment.pip if re.search(rf"(?<![\w-]){re.escape(line.name)}(?![\w-])", text)
+        )
         where = next((line.where for line in named), None)
         return ProvisionError(
             f"cannot resolve the pip part of `{self.environment.name}`",
@@ -162,8 +176,16 @@ class _Uv:
 def _advice(text: str, python: str, glibc: str) -> str:
     if "+conda" in text:
         return "versions that end in `+conda` are what the conda part provides: change its pin, or that of the pip part"
-    if "no usable wheels" in text or "no wheels" in text or "building is disabled" in text.lower() or "no-build" in text:
-        return "pip's part is wheels only: take the package from a conda channel, or build its wheel once and name the folder by --find-links"
+    if (
+        "no usable wheels" in text
+        or "no wheels" in text
+        or "building is disabled" in text.lower()
+        or "no-build" in text
+    ):
+        return (
+            "pip's part is wheels only: take the package from a conda channel,\n"
+            "or build its wheel once, put it on a server and name that by `--find-links URL`"
+        )
     return f"resolved for Python {python} and glibc {glibc} (variable `system_floor`)"
 
 
@@ -192,7 +214,8 @@ def _is_stub(item: Mapping[str, Any]) -> bool:
 def _bindings(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     """From uv's annotated output: name -> (the index's address, who asked for it)."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    name, index, by = "", "", []
+    name, index = "", ""
+    by: list[str] = []
     for line in [*text.splitlines(), "end==0"]:
         pin = _PINNED.match(line)
         if pin:
@@ -207,16 +230,24 @@ def _bindings(text: str) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def _package(
-    item: Mapping[str, Any], bound: Mapping[str, tuple[str, tuple[str, ...]]], environment: Environment, settings: Settings
+    item: Mapping[str, Any],
+    bound: Mapping[str, tuple[str, tuple[str, ...]]],
+    environment: Environment,
+    settings: Settings,
 ) -> PipPackage:
     name = canonicalize_name(str(item["name"]))
     address, by = bound[name]
     index = next(
-        (i for i in environment.indexes if clean(mirrored(i.url, settings.index_mirrors)).rstrip("/") == clean(address).rstrip("/")),
+        (
+            i
+            for i in environment.indexes
+            if clean(mirrored(i.url, settings.index_mirrors)).rstrip("/") == clean(address).rstrip("/")
+        ),
         environment.indexes[-1],
     )
     wheels = tuple(
-        Wheel(canonical_url(wheel["url"], settings.index_mirrors), wheel["hashes"]["sha256"]) for wheel in item["wheels"]
+        Wheel(canonical_url(wheel["url"], settings.index_mirrors), wheel["hashes"]["sha256"], wheel.get("size", 0))
+        for wheel in item["wheels"]
     )
     return PipPackage(name, str(item["version"]), index.url, index.kind, wheels, by)
 
@@ -231,14 +262,16 @@ def _refuse_second_cuda(environment: Environment, conda: Mapping[str, str], pack
     raise ProvisionError(
         f"the pip part of `{environment.name}` would bring a second CUDA beside conda's torch {conda['torch']}",
         where=asked.where if asked else None,
-        cause="\n".join(f"{p.name} {p.version} comes in by {', '.join(p.by).strip(', ') or 'environment.yml'}" for p in second),
+        cause="\n".join(
+            f"{p.name} {p.version} comes in by {', '.join(p.by).strip(', ') or 'environment.yml'}" for p in second
+        ),
         hint="remove it from the pip part, or take torch from one of the two only",
     )
 
 
-def _glibc_of(url: str) -> tuple[int, int] | None:
+def _glibc_of(file_name: str) -> tuple[int, int] | None:
     needs = []
-    for tag in parse_wheel_filename(url.rpartition("/")[2].replace("%2B", "+"))[3]:
+    for tag in parse_wheel_filename(file_name)[3]:
         found = _GLIBC.match(tag.platform)
         old = next((need for word, need in _OLD_TAGS.items() if tag.platform.startswith(word + "_")), None)
         needs.append((int(found[1]), int(found[2])) if found else old)

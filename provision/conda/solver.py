@@ -54,8 +54,8 @@ def _locked(text: str) -> list[RepoDataRecord]:
     lock = _through_file(text)
     environment = lock.default_environment()
     found: list[RepoDataRecord] = []
-    for platform in lock.platforms() if environment else ():
-        found += environment.conda_repodata_records_for_platform(platform) or []
+    for platform in lock.platforms():
+        found += (environment.conda_repodata_records_for_platform(platform) if environment else None) or []
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -29,7 +30,10 @@ def up(*, hosts: int = 3, plain: int = 0, bullseye: int = 0) -> None:
         Hosts of Debian 11, with Python 3.9.
     """
     lab = Lab()
-    lab.up({"gpu": hosts, "plain": plain, "bullseye": bullseye}, lambda text: print(f"lab: {text}", file=sys.stderr, flush=True))
+    lab.up(
+        {"gpu": hosts, "plain": plain, "bullseye": bullseye},
+        lambda text: print(f"lab: {text}", file=sys.stderr, flush=True),
+    )
     status()
 
 
@@ -39,15 +43,13 @@ def status() -> None:
     lab = Lab()
     for host in lab.status():
         print(f"{host.name:<12} {host.address:<15} {host.kind:<9} {'up' if host.up else 'down'}")
-    print(f"lab `{lab.name}`; GPUs are simulated; inventory: {lab.inventory}", file=sys.stderr)
+    print(f"lab `{lab.name}`; GPUs are simulated", file=sys.stderr)
 
 
 @app.command
 def inventory() -> None:
     """Print the path of an inventory of the lab."""
-    lab = Lab()
-    lab.state.need()
-    print(lab.inventory)
+    print(Lab().inventory)
 
 
 @app.command
@@ -55,19 +57,14 @@ def ssh(host: str, *argv: Annotated[str, Parameter(allow_leading_hyphen=True)]) 
     """Run a command on a host of the lab over SSH, or open a shell there: `provision lab ssh HOST [-- ARGV]`."""
     lab = Lab()
     target = lab.host(host)
+    words = ["--", shlex.join(argv)] if argv else []  # ssh itself would join them by blanks for the remote shell
     sys.stdout.flush()
-    os.execvp("ssh", ["ssh", "-F", str(lab.state.ssh_config), target.name, *(["--", _quoted(argv)] if argv else [])])
+    os.execvp("ssh", ["ssh", "-F", str(lab.state.ssh_config), target.name, *words])  # noqa: S606
 
 
 @app.command
 def down() -> None:
     """Take the lab away: processes, mounts, namespaces, devices and files. The cache stays."""
     lab = Lab()
-    lab.down()
-
-
-def _quoted(argv: tuple[str, ...]) -> str:
-    """ssh joins arguments by blanks for the remote shell; this keeps them apart."""
-    import shlex
-
-    return shlex.join(argv)
+    if not lab.down():
+        print(f"the lab `{lab.name}` is not up: nothing to take down", file=sys.stderr)

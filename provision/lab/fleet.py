@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,14 @@ class Lab:
 
     @property
     def inventory(self) -> Path:
+        """The lab's inventory; raises ProvisionError when the lab is not up, or only in part."""
+        self.state.need()
+        if not self.state.inventory.exists():
+            raise ProvisionError(
+                f"the lab `{self.name}` has no inventory yet",
+                cause="bringing it up has not come to its end",
+                hint="run `provision lab up` again",
+            )
         return self.state.inventory
 
     @property
@@ -75,7 +84,7 @@ class Lab:
             ups = list(pool.map(lambda host: host.up, hosts))
         return [HostStatus(host.name, host.address, host.host.kind, up) for host, up in zip(hosts, ups, strict=True)]
 
-    def up(self, counts: Mapping[Kind, int], say: Say = lambda text: None) -> None:
+    def up(self, counts: Mapping[Kind, int], say: Say = lambda _: None) -> None:
         """Bring up at least so many hosts of each kind, and what they are served; what is already up stays as it is.
 
         Raises ProvisionError; what was made until then stays for the next `up` or for `down`.
@@ -89,7 +98,7 @@ class Lab:
             for suite in sorted({host.suite for host in record.hosts}):
                 rootfs.prepare(suite, say)
             self._key(lock)
-            with locked(base_directory() / "locks" / ".network"):  # `ip netns add` of two processes can collide
+            with self._network():
                 network.create(record, lock)
             hosts = self.hosts
             with ThreadPoolExecutor(BOOTS_AT_ONCE) as pool:
@@ -100,21 +109,26 @@ class Lab:
                     boot.result()
             self._tell(record, hosts)
 
-    def down(self) -> None:
-        """Take away every process, mount, namespace, device and file of the lab, however complete it is."""
+    def down(self) -> bool:
+        """Take away every process, mount, namespace, device and file of the lab, however complete it is.
+
+        False when there was none.
+        """
         must_be_root("down")
         with locked(self.state.lock) as lock:
             record = self.state.read()
             if record is None:
-                return
+                return False
             hosts = self.hosts
             with ThreadPoolExecutor(BOOTS_AT_ONCE) as pool:
                 list(pool.map(Host.discard, hosts))
             server = Identity.recorded(self._server)
             if server:
                 processes.end(server)
-            network.remove(record, lock)
+            with self._network():
+                network.remove(record, lock)
             self._forget()
+        return True
 
     def commit(self, app: str, files: Mapping[str, str], message: str = "A change") -> str:
         """Commit files to the repository of one of the lab's applications; gives the commit's id."""
@@ -130,6 +144,10 @@ class Lab:
             record = record.grown(counts)
             self.state.write(record)
         return record
+
+    def _network(self) -> AbstractContextManager[int]:
+        """One lab at a time: the first namespace of a machine makes the place for all, the last one's end removes it."""
+        return locked(base_directory() / "locks" / ".network")
 
     def _key(self, lock: int) -> None:
         self.state.directory.chmod(0o755)
@@ -165,7 +183,10 @@ class Lab:
     def _forget(self) -> None:
         mounts = Path("/proc/self/mountinfo").read_text()
         if f" {self.state.directory}/" in mounts:
-            raise ProvisionError(f"the lab `{self.name}` still has mounts below {self.state.directory}", hint="unmount them, then run `provision lab down` again")
+            raise ProvisionError(
+                f"the lab `{self.name}` still has mounts below {self.state.directory}",
+                hint="unmount them, then run `provision lab down` again",
+            )
         shutil.rmtree(self.state.directory)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 
-__all__ = ["Gpus", "MARK", "nvidia_smi", "of_host"]
+__all__ = ["MARK", "Gpus", "nvidia_smi", "of_host"]
 
 MARK = "provision-lab-simulated"
 """Stands in the text of every simulated program."""
@@ -31,7 +31,7 @@ MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """The GPUs and the driver of one host; `failure`, an exit code and a message, is what nvidia-smi ends with instead."""
+    """The GPUs and the driver of one host; `failure`, an exit code and a message, is all that nvidia-smi then gives."""
 
     devices: Sequence[tuple[str, Model]]
     driver: str = "535.104.05"

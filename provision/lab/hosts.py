@@ -6,26 +6,21 @@ a host is called and where it lives comes from the lab's record; nothing here de
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import subprocess
-import uuid
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from provision.errors import ProvisionError
-from provision.lab import gpus, network, processes, rootfs
-from provision.lab.processes import Identity, run, wait_for
+from provision.lab import cgroups, filesystem, gpus, network, processes, rootfs
+from provision.lab.processes import Identity, wait_for
 from provision.lab.state import HostRecord, Record, State, locked
 
 __all__ = ["Host"]
 
 BOOT_SECONDS = 60
-CGROUPS = ("cpuacct", "systemd", "unified")
-"""Hierarchies of cgroup v1 that a host gets a group of its own in; with v2 there is one."""
 
 
 class Host:
@@ -81,7 +76,9 @@ class Host:
         """Run a command as root on the host, not through sshd; raises ProvisionError when it fails and `check`."""
         pid = self.pid
         if pid is None:
-            raise ProvisionError(f"the lab's host `{self.name}` is not running", hint="start it with `provision lab up`")
+            raise ProvisionError(
+                f"the lab's host `{self.name}` is not running", hint="start it with `provision lab up`"
+            )
         done = subprocess.run(
             ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--", *argv],
             input=stdin,
@@ -92,7 +89,9 @@ class Host:
             env={"PATH": processes.PATH, "LANG": "C.UTF-8", "HOME": "/root", **(environment or {})},
         )
         if check and done.returncode:
-            raise ProvisionError(f"`{' '.join(argv)}` failed on the lab's host `{self.name}`", cause=done.stderr or done.stdout)
+            raise ProvisionError(
+                f"`{' '.join(argv)}` failed on the lab's host `{self.name}`", cause=done.stderr or done.stdout
+            )
         return done
 
     def kill(self) -> None:
@@ -120,12 +119,12 @@ class Host:
         if self.pid is not None:
             return
         self.kill()
-        self._mount(lock)
-        self._fit(lock)
+        filesystem.mount(self.directory, rootfs.directory(self.host.suite), lock)
+        filesystem.furnish(self.directory, self._identity(), lock)
         network.connect(self.record, self.host, lock)
-        processes.launch(
-            self._argv(), record=self.directory / "process", log=self.directory / "console.log", lock=lock, cgroups=self._cgroups()
-        )
+        cgroups.make(self._groups)
+        log = self.directory / "console.log"
+        processes.launch(self._argv(), record=self.directory / "process", log=log, lock=lock, cgroups=self._groups)
 
     def wait(self) -> None:
         """Wait until the host can be used; raises ProvisionError with the end of its console when it cannot in time."""
@@ -137,10 +136,8 @@ class Host:
     def discard(self) -> None:
         """Stop the host and take away its mounts; its directory stays."""
         self.kill()
-        for mount in _mounts_below(self.directory):
-            _unmount(mount)
-        for group in self._cgroup_paths():
-            _remove_cgroup(group)
+        filesystem.unmount_below(self.directory)
+        cgroups.remove(self._groups)
 
     def cut(self) -> None:
         """Cut the host's cable: packets vanish and nobody is told."""
@@ -158,8 +155,8 @@ class Host:
             return ""
 
     def connections(self) -> int:
-        """How many connections the host's sshd has logged, without the lab's own looks at its banner."""
-        return len(re.findall(r"^Accepted ", self.log(), re.MULTILINE))
+        """How many authenticated connections the host's sshd has logged."""
+        return len(re.findall(r"^Accepted \S+ for ", self.log(), re.MULTILINE))
 
     def channels(self) -> int:
         """How many commands, shells and subsystems the host's sshd has logged the start of."""
@@ -179,40 +176,15 @@ class Host:
 
     def cpu_seconds(self) -> float:
         """The processor time that the host has used since it was made; 0 where the kernel keeps no such account."""
-        for group in self._cgroup_paths():
-            if (group / "cpuacct.usage").exists():
-                return int((group / "cpuacct.usage").read_text()) / 1e9
-        for group in self._cgroup_paths():
-            found = re.search(r"^usage_usec (\d+)", _read(group / "cpu.stat"), re.MULTILINE)
-            if found:
-                return int(found[1]) / 1e6
-        return 0.0
+        return cgroups.cpu_seconds(self._groups)
 
-    def _mount(self, lock: int) -> None:
-        for part in ("upper", "work", "root"):
-            (self.directory / part).mkdir(parents=True, exist_ok=True)
-        if self.root.is_mount():
-            return
-        layers = f"lowerdir={rootfs.directory(self.host.suite)},upperdir={self.directory}/upper,workdir={self.directory}/work"
-        run(["mount", "-t", "overlay", "provision-lab", "-o", layers, str(self.root)], lock=lock)
+    @property
+    def _groups(self) -> list[Path]:
+        return cgroups.paths(self.record.name, self.name)
 
-    def _fit(self, lock: int) -> None:
-        """Make the overlay this host's own, once: name, machine id, host key, who may come in, GPUs, data."""
-        done = self.root / "etc/provision-lab/host"
-        if done.exists():
-            return
-        etc = self.root / "etc"
-        (etc / "provision-lab").mkdir(exist_ok=True)
-        (etc / "hostname").write_text(f"{self.name}\n")
-        (etc / "hosts").write_text(f"127.0.0.1 localhost\n{self.address} {self.name}\n")
-        (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
-        _host_key(etc / "ssh/ssh_host_ed25519_key", lock)
-        _authorize(self.root / "root/.ssh", self.state.key.with_suffix(".pub"))
-        self.set_gpus(self.gpus())
-        _program(self.root / "usr/bin/nvidia-smi", gpus.nvidia_smi())
-        (self.root / "data").mkdir(exist_ok=True)
-        _fill(self.data)
-        done.write_text(f"{self.record.name} {self.name}\n")
+    def _identity(self) -> filesystem.Identity:
+        text = self.gpus().text()
+        return filesystem.Identity(self.record.name, self.name, self.address, self.state.key.with_suffix(".pub"), text)
 
     def _argv(self) -> list[str]:
         space = f"/run/netns/{self.record.namespace(self.host)}"
@@ -226,15 +198,6 @@ class Host:
         script = str(resources.files("provision.lab").joinpath("plain-host.sh"))
         isolated = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
         return ["nsenter", f"--net={space}", *isolated, "sh", script, str(self.root), self.name, str(self.data)]
-
-    def _cgroup_paths(self) -> list[Path]:
-        return [path / "provision-lab" / self.record.name / self.name for path in _hierarchies()]
-
-    def _cgroups(self) -> list[Path]:
-        paths = self._cgroup_paths()
-        for path in paths:
-            path.mkdir(parents=True, exist_ok=True)
-        return paths
 
 
 def _first_process(outer: int) -> int | None:
@@ -252,74 +215,6 @@ def _answers(address: str) -> bool:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False
-
-
-def _host_key(path: Path, lock: int) -> None:
-    for old in (path, path.with_suffix(".pub")):
-        old.unlink(missing_ok=True)
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], lock=lock)
-
-
-def _authorize(directory: Path, public_key: Path) -> None:
-    directory.mkdir(mode=0o700, exist_ok=True)
-    shutil.copyfile(public_key, directory / "authorized_keys")
-    (directory / "authorized_keys").chmod(0o600)
-
-
-def _program(path: Path, text: str) -> None:
-    path.write_text(text)
-    path.chmod(0o755)
-
-
-def _fill(data: Path) -> None:
-    """What the operators of a fleet already have under /data."""
-    for name, content in {
-        "shared-assets/sample.txt": "a picture would be here\n",
-        "models/i2vgen-xl/config.json": '{"simulated": true}\n',
-        "models/llama-2-7b/config.json": '{"simulated": true}\n',
-    }.items():
-        path = data / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-
-def _hierarchies() -> list[Path]:
-    top = Path("/sys/fs/cgroup")
-    if (top / "cgroup.controllers").exists():
-        return [top]
-    return [top / name for name in CGROUPS if (top / name / "cgroup.procs").exists()]
-
-
-def _remove_cgroup(group: Path) -> None:
-    for path, _, _ in os.walk(group, topdown=False):
-        try:
-            Path(path).rmdir()
-        except OSError:  # a process that is just ending
-            pass
-    for above in (group.parent, group.parent.parent):
-        try:
-            above.rmdir()
-        except OSError:  # other hosts, other labs
-            break
-
-
-def _mounts_below(directory: Path) -> list[Path]:
-    """Mount points in a directory, the innermost first."""
-    points = [line.split()[4] for line in _read(Path("/proc/self/mountinfo")).splitlines()]
-    return [Path(point) for point in sorted(points, reverse=True) if Path(point).is_relative_to(directory)]
-
-
-def _unmount(mount: Path) -> None:
-    """Unmount, waiting a little for the last process in it; a shell of the operator in there does not hold it."""
-    for wait in ("", "", "--lazy"):
-        try:
-            run(["umount", *([wait] if wait else []), str(mount)])
-            return
-        except ProvisionError:
-            try:
-                wait_for(lambda: False, 0.3, "an unmount")
-            except ProvisionError:
-                continue
 
 
 def _read(path: Path) -> str:

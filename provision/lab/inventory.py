@@ -59,13 +59,16 @@ def _variables(state: State, record: Record) -> str:
 
 def known_hosts(record: Record, keys: dict[str, str]) -> str:
     """The hosts' keys (by name: type and key), known by address and by name."""
-    return "".join(f"{record.address(host.octet)},{host.name} {keys[host.name]}\n" for host in record.hosts if host.name in keys)
+    return "".join(
+        f"{record.address(host.octet)},{host.name} {keys[host.name]}\n" for host in record.hosts if host.name in keys
+    )
 
 
 def ssh_config(state: State, record: Record) -> str:
     """For OpenSSH: `ssh -F FILE HOST`."""
     hosts = "".join(f"Host {host.name}\n HostName {record.address(host.octet)}\n" for host in record.hosts)
     return (
-        f"{hosts}Host *\n User root\n IdentityFile {state.key}\n IdentitiesOnly yes\n UserKnownHostsFile {state.known_hosts}\n"
-        " GlobalKnownHostsFile none\n StrictHostKeyChecking yes\n BatchMode yes\n LogLevel ERROR\n"
+        f"{hosts}Host *\n User root\n IdentityFile {state.key}\n IdentitiesOnly yes\n"
+        f" UserKnownHostsFile {state.known_hosts}\n GlobalKnownHostsFile none\n"
+        " StrictHostKeyChecking yes\n BatchMode yes\n LogLevel ERROR\n"
     )

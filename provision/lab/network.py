@@ -75,9 +75,11 @@ def connect(record: Record, host: HostRecord, lock: int) -> None:
         lock,
         record.bridge_namespace,
     )
+    hardware = f"02:77:{record.subnet:02x}:00:00:{host.octet:02x}"  # the same after a restart, as neighbours know it
     _batch(
         [
             "link set lo up",
+            f"link set eth0 address {hardware}",
             f"address add {record.address(host.octet)}/24 dev eth0",
             "link set eth0 up",
             f"route add default via {record.gateway}",
@@ -108,11 +110,18 @@ def remove(record: Record, lock: int) -> None:
         run(["ip", "link", "delete", record.device], lock=lock)
     found = [path.name for path in NAMESPACES.glob(f"{record.bridge_namespace}.*")]
     _forget([*found, record.bridge_namespace], lock)
+    _leave_nothing(lock)
 
 
 def cable(record: Record) -> Path:
     """Exists while this machine holds its end of the lab's cable."""
     return Path("/sys/class/net", record.device)
+
+
+def _leave_nothing(lock: int) -> None:
+    """Undo what a machine's first `ip netns add` does to /run/netns, when nobody's namespace is left there."""
+    if NAMESPACES.is_mount() and not any(NAMESPACES.iterdir()):
+        run(["umount", str(NAMESPACES)], lock=lock)
 
 
 def _is_up(record: Record) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import tarfile
 import zipfile
@@ -78,7 +79,7 @@ class Package:
 def sorted_entries(entries: Iterable[Entry]) -> list[Entry]:
     """The entries in the order of their paths; raises ValueError if two have the same one."""
     ordered = sorted(entries, key=lambda entry: entry.path)
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in itertools.pairwise(ordered):
         if one.path == other.path:
             raise ValueError(f"`{one.path}` is there twice")
     return ordered

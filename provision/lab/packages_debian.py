@@ -35,7 +35,7 @@ _LEFT_OUT = re.compile(
 )
 """Debian's own additions, what needs a library that conda's Python has none of, and what only weighs."""
 
-_SITE_PACKAGES = b'''"""Debian's built-in `site` knows dist-packages only; this adds the site-packages of the prefix, as elsewhere."""
+_SITE_PACKAGES = b'''"""Adds the site-packages of the prefix: Debian's built-in `site` knows dist-packages only."""
 
 import os
 import site
@@ -68,22 +68,23 @@ class Debian:
             )
         self._versions = _installed(root / "var/lib/dpkg/status")
 
-    def version(self, package: str) -> str:
-        """The upstream version of an installed Debian package."""
+    def version(self, package: str) -> tuple[str, str]:
+        """The upstream version of an installed Debian package, and a build string that tells Debian's revision of it."""
         try:
             full = self._versions[package]
         except KeyError:
             raise ProvisionError(f"the Debian package `{package}` is not installed under `{self.root}`") from None
-        upstream = full.split(":", 1)[-1].rsplit("-", 1)[0]
-        return re.sub(r"[^0-9a-z.].*|\.dfsg.*", "", upstream)
+        upstream, _, revision = full.split(":", 1)[-1].rpartition("-")
+        return re.sub(r"[^0-9a-z.].*|\.dfsg.*", "", upstream), "debian_" + re.sub(r"[^0-9a-z]+", "_", revision)
 
     def library_package(self, row: Mapping[str, Any]) -> Package:
         """The conda package of the shared libraries that one row of the data file names."""
+        version, build = self.version(row["debian"])
         files = [entry for name in row["libraries"] for entry in self._library(name)]
         return Package(
             name=row["name"],
-            version=self.version(row["debian"]),
-            build=row["build"],
+            version=version,
+            build=build,
             depends=row.get("depends", ()),
             license=row["license"],
             entries=files,
@@ -92,10 +93,11 @@ class Debian:
 
     def python_package(self, row: Mapping[str, Any]) -> Package:
         """Python itself; its libraries are found relative to it, its byte code is not in it yet."""
+        version, build = self.version("python3.11-minimal")
         return Package(
             name="python",
-            version=self.version("python3.11-minimal"),
-            build=row["build"],
+            version=version,
+            build=f"{build}_cpython",
             depends=row["depends"],
             constrains=row.get("constrains", ()),
             license="Python-2.0",
@@ -179,12 +181,12 @@ class Interpreter:
             raise ProvisionError("the packed Python does not run", cause=done.stderr.strip())
 
 
-def fingerprint(root: Path) -> str:
-    """What changes whenever Debian's packages under `root` do: part of the key of the built channel."""
+def fingerprint(root: Path, packages: Iterable[str]) -> str:
+    """The versions of these Debian packages and of Python under `root`: part of the key of the built channel."""
     status = root / "var/lib/dpkg/status"
-    wanted = ("python3.11", "libpython3.11", "lib")
     versions = _installed(status) if status.exists() else {}
-    return "\n".join(f"{name} {version}" for name, version in sorted(versions.items()) if name.startswith(wanted))
+    wanted = sorted({*packages, "libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal"})
+    return "\n".join(f"{name} {versions.get(name, 'none')}" for name in wanted)
 
 
 def _installed(status: Path) -> dict[str, str]:

@@ -82,7 +82,15 @@ class Identity:
             os.close(descriptor)
 
 
-def launch(argv: Sequence[str], *, record: Path, log: Path, lock: int, cgroups: Sequence[Path] = (), environment: Mapping[str, str] | None = None) -> None:
+def launch(
+    argv: Sequence[str],
+    *,
+    record: Path,
+    log: Path,
+    lock: int,
+    cgroups: Sequence[Path] = (),
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Start a process that outlives this one; it writes its identity to `record`, its output goes to `log`."""
     record.unlink(missing_ok=True)
     head = ["setsid", "--fork", "bash", "-c", LAUNCHER, "lab", str(record), str(lock), " ".join(map(str, cgroups))]

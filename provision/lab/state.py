@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,8 @@ __all__ = [
 Kind = Literal["gpu", "bullseye", "plain"]
 FIRST_OCTET: dict[Kind, int] = {"gpu": 11, "plain": 151, "bullseye": 201}
 """The last byte of the address of the first host of a kind; kinds are at most 50 apart, gpu 140."""
+LOCK_SECONDS = 1200.0
+"""Longer than the longest that one command holds a lock: a root file system and a channel made from nothing."""
 MOST: dict[Kind, int] = {"gpu": 140, "plain": 50, "bullseye": 50}
 
 
@@ -42,7 +45,7 @@ def base_directory() -> Path:
 
 
 def cache_directory() -> Path:
-    """The directory of what is slow to make and shared by labs: `$PROVISION_LAB_CACHE`, else /var/cache/provision-lab."""
+    """The directory of what all labs share: `$PROVISION_LAB_CACHE`, else /var/cache/provision-lab."""
     return Path(os.environ.get("PROVISION_LAB_CACHE") or "/var/cache/provision-lab").absolute()
 
 
@@ -52,7 +55,7 @@ def lab_name() -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
         raise ProvisionError(
             f"`{name}` cannot be the name of a lab",
-            cause="a lab's name is part of names of namespaces and hosts: a small letter, then up to 19 of a-z, 0-9 and -",
+            cause="namespaces are called after the lab: a small letter, then up to 19 of a-z, 0-9 and -",
             hint="set PROVISION_LAB to another name, or leave it unset",
         )
     return name
@@ -203,15 +206,31 @@ def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold the lock file `path`, waiting for it; gives its descriptor, to be handed to what must finish under it.
+def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[int]:
+    """Hold the lock file `path`; gives its descriptor, to be handed to what must finish under it.
 
     A process that inherits the descriptor keeps the lock when the holder dies, so nobody acts on a half-told state.
+    Raises ProvisionError when another holds it for `seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, path, time.monotonic() + seconds)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ProvisionError(
+                    f"another command is still changing the lab `{path.name}`",
+                    cause=f"it holds the lock {path}",
+                    hint="wait for it or end it, then run the command again",
+                ) from None
+            time.sleep(0.05)

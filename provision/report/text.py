@@ -72,6 +72,8 @@ class TextReport:
         return self._step_line(event)
 
     def _step_line(self, event: Event) -> Text | None:
+        if isinstance(event, HostFailed) and any(change.host == event.host for change in self.tally.failures):
+            return None
         if isinstance(event, HostUnreachable | HostFailed):
             word = "unreachable" if isinstance(event, HostUnreachable) else "failed"
             return Text.assemble((f"{word:<12}", "red"), f"{event.host}  ", printable(event.error.summary))

@@ -72,7 +72,10 @@ class Channel(Protocol):
 
 
 class Connection(Protocol):
-    """One authenticated connection to a host."""
+    """One authenticated connection to a host; `user` is who was logged in."""
+
+    @property
+    def user(self) -> str: ...
 
     def start(self, command: str, *, terminal: bool = False) -> Channel:
         """Start a command through the login shell; `terminal`: on a pseudo-terminal. Raises Unreachable."""

@@ -10,7 +10,6 @@ import re
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +42,9 @@ TOTAL_LIMIT = 64 << 20
 STEPS_LIMIT = 512 << 10
 """Bytes of steps that are put into one frame, where one step is not larger itself."""
 
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_].*?\x1b\\|\x1b[ -/]*[0-~]", re.S)
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_].*?\x1b\\|\x1b[ -/]*[0-~]", re.S
+)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -64,6 +65,8 @@ class Link:
     def __init__(self, channel: Channel, leftover: bytes = b"", name: str = "") -> None:
         self.channel = channel
         self.name = name
+        self.terminal = False
+        """sudo there ran only on a terminal, which took a second channel."""
         self._decoder = protocol.Decoder()
         self._incoming: Iterator[dict[str, Any] | Blob] = iter(())
         self._leftover = leftover

@@ -114,8 +114,8 @@ def proxy(command: str, *, name: str) -> ProxySocket:
     try:
         stream.process = subprocess.Popen(
             ["/bin/sh", "-c", f"exec {command}"],
-            stdin=theirs,
-            stdout=theirs,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
             stderr=stream.complaints,
             start_new_session=True,
         )

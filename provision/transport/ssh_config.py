@@ -10,7 +10,6 @@ from __future__ import annotations
 import fnmatch
 import getpass
 import glob
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from provision.transport import Unreachable
 
-__all__ = ["ConfigError", "Setting", "Settings", "lookup", "matches", "parse_line", "split_words"]
+__all__ = ["ConfigError", "Setting", "Settings", "at_home", "lookup", "matches", "parse_line", "split_words"]
 
 DEPTH = 16
 """How deep files may include each other, as in OpenSSH."""
@@ -93,11 +92,11 @@ class _Names:
 
 
 def lookup(host: str, files: Sequence[str], *, user: str | None = None, first: Sequence[Setting] = ()) -> Settings:
-    """What `files` say for `host`, `first` (the command line's) winning; raises ConfigError. Absent files are skipped."""
+    """What `files` say for `host`; `first`, the command line's, wins. Absent files are skipped; raises ConfigError."""
     settings = Settings()
     for setting in first:
         settings.add(setting)
-    paths = [path for path in map(os.path.expanduser, files) if Path(path).exists()]
+    paths = [path for path in map(at_home, files) if Path(path).exists()]
     for final in (False, True):
         for path in paths:
             _read_into(settings, path, _Names(host, user, settings, final), active=True, depth=0)
@@ -118,8 +117,13 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return hit
 
 
+def at_home(path: str) -> str:
+    """`path` with `~` replaced."""
+    return str(Path(path).expanduser())
+
+
 def split_words(text: str, where: str) -> tuple[str, ...]:
-    """The words of a line as OpenSSH splits them: quotes of both kinds, backslashes, a comment at the start of a word."""
+    """The words of a line as OpenSSH splits them: both kinds of quotes, backslashes, a comment where a word starts."""
     words: list[str] = []
     position = 0
     while True:
@@ -155,7 +159,7 @@ def _word(text: str, position: int, where: str) -> tuple[str, int]:
 def _read_into(settings: Settings, path: str, names: _Names, *, active: bool, depth: int) -> None:
     """Walk one file; Host and Match switch what counts, inside the block that included the file."""
     within, active_here = active, active
-    for setting in _parse(path, os.stat(path).st_mtime_ns):
+    for setting in _parse(path, Path(path).stat().st_mtime_ns):
         if setting.key == "host":
             active_here = within and matches(names.original, _words(setting))
         elif setting.key == "match":
@@ -204,18 +208,18 @@ def _words(setting: Setting) -> tuple[str, ...]:
 
 
 def _included(setting: Setting, path: str, depth: int) -> Iterator[str]:
-    """The files that an Include names, in the order of their names; relative ones are beside the user's configuration."""
+    """The files that an Include names, ordered by name; relative ones are in ~/.ssh, or /etc/ssh for the system's."""
     if depth >= DEPTH:
         raise ConfigError(setting.where, f"files include each other more than {DEPTH} deep", "is there a circle?")
-    beside = "/etc/ssh" if path.startswith("/etc/ssh/") else os.path.expanduser("~/.ssh")
+    beside = "/etc/ssh" if path.startswith("/etc/ssh/") else at_home("~/.ssh")
     for pattern in _words(setting):
         if "%" in pattern or "${" in pattern:
             raise ConfigError(setting.where, f"`Include {pattern}` with a variable", "write the path out")
-        yield from sorted(glob.glob(os.path.join(beside, os.path.expanduser(pattern))))  # noqa: PTH118, PTH207
+        yield from sorted(glob.glob(str(Path(beside, at_home(pattern)))))  # noqa: PTH207  # patterns may be absolute
 
 
 def _match(setting: Setting, names: _Names) -> bool:
-    """Whether all criteria of a Match line hold, judged from left to right; raises ConfigError on those not honoured."""
+    """Whether all criteria of a Match line hold, judged from the left; raises ConfigError on one not honoured."""
     words = list(_words(setting))
     verdict = True
     while words and verdict:

@@ -14,31 +14,41 @@ from provision.transport.ssh_config import ConfigError, Setting, Settings, match
 
 __all__ = ["check", "parse_ssh_arguments", "settings_of"]
 
-HONOURED = frozenset(
-    "addressfamily bindaddress certificatefile challengeresponseauthentication ciphers compression connectionattempts "
-    "connecttimeout globalknownhostsfile hostkeyalgorithms hostkeyalias hostname identitiesonly identityagent "
-    "identityfile ignoreunknown kbdinteractiveauthentication kexalgorithms macs passwordauthentication port "
-    "preferredauthentications proxycommand proxyjump pubkeyacceptedalgorithms pubkeyacceptedkeytypes "
-    "pubkeyauthentication requiredrsasize serveraliveinterval stricthostkeychecking user userknownhostsfile".split()
-)
-WITHOUT_EFFECT = frozenset(
-    # what concerns sessions of people, forwarded things and ssh's own multiplexing: sessions here have none of these
-    "addkeystoagent batchmode clearallforwardings controlmaster controlpath controlpersist dynamicforward "
-    "enableescapecommandline escapechar exitonforwardfailure forwardagent forwardx11 forwardx11timeout "
-    "forwardx11trusted gatewayports loglevel logverbose localcommand localforward numberofpasswordprompts "
-    "permitremoteopen remoteforward requesttty sendenv setenv streamlocalbindmask streamlocalbindunlink syslogfacility "
-    "visualhostkey xauthlocation "
-    # what writes known_hosts, which is never done here
-    "checkhostip hashknownhosts updatehostkeys fingerprinthash "
-    # ways to log in that are tried beside others and are not offered here
-    "gssapiauthentication gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange "
-    "gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hostbasedacceptedalgorithms enablesshkeysign "
-    "securitykeyprovider pkcs11provider nohostauthenticationforlocalhost "
-    # what only has a meaning beside a directive that is refused
-    "canonicaldomains canonicalizefallbacklocal canonicalizemaxdots canonicalizepermittedcnames "
-    # what is always so here: packets cannot be stricter than the library's own, and dead peers are noticed
-    "casignaturealgorithms ipqos obscurekeystroketiming serveralivecountmax tcpkeepalive channeltimeout tunneldevice".split()
-)
+
+def _names(text: str) -> frozenset[str]:
+    """The words of a table, lines that start with # left out."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return frozenset(" ".join(lines).split())
+
+
+HONOURED = _names("""
+    addressfamily bindaddress certificatefile challengeresponseauthentication ciphers compression connectionattempts
+    connecttimeout globalknownhostsfile hostkeyalgorithms hostkeyalias hostname identitiesonly identityagent
+    identityfile ignoreunknown kbdinteractiveauthentication kexalgorithms macs passwordauthentication port
+    preferredauthentications proxycommand proxyjump pubkeyacceptedalgorithms pubkeyacceptedkeytypes pubkeyauthentication requiredrsasize
+    serveraliveinterval stricthostkeychecking user userknownhostsfile
+""")
+WITHOUT_EFFECT = _names("""
+    # What concerns sessions of people, forwarded things and ssh's own multiplexing. Commands on hosts run in a clean
+    # environment, so that they would not see a forwarded agent either.
+    addkeystoagent batchmode clearallforwardings controlmaster controlpath controlpersist dynamicforward
+    enableescapecommandline escapechar exitonforwardfailure forwardagent forwardx11 forwardx11timeout forwardx11trusted
+    gatewayports loglevel logverbose localcommand localforward numberofpasswordprompts permitremoteopen remoteforward
+    requesttty sendenv setenv streamlocalbindmask streamlocalbindunlink syslogfacility tunneldevice visualhostkey
+    xauthlocation
+    # What writes known_hosts, which is never done here.
+    checkhostip fingerprinthash hashknownhosts updatehostkeys
+    # Ways to log in that ssh tries beside others, and details of theirs; they are not offered here.
+    enablesshkeysign gssapiauthentication gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms
+    gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hostbasedacceptedalgorithms
+    hostbasedkeytypes pkcs11provider securitykeyprovider
+    # What loosens a check that stays on here.
+    nohostauthenticationforlocalhost
+    # What only has a meaning beside a directive that is refused.
+    canonicaldomains canonicalizefallbacklocal canonicalizemaxdots canonicalizepermittedcnames
+    # What is always so here (signatures are modern ones, dead peers are noticed), or tunes packets.
+    casignaturealgorithms channeltimeout ipqos obscurekeystroketiming serveralivecountmax tcpkeepalive
+""")
 ONLY = {
     "canonicalizehostname": ("no", "none"),
     "forkafterauthentication": ("no",),
@@ -85,7 +95,7 @@ def _check_one(setting: Setting, ignored: Sequence[str] = ()) -> None:
 
 
 def parse_ssh_arguments(text: str, where: Mark | None) -> tuple[str, ...]:
-    """The words of `ansible_ssh_common_args`, checked: -F, -i, -J and -o with what is honoured; raises ProvisionError."""
+    """The words of `ansible_ssh_common_args`: -F, -i, -J, and -o with what is honoured; raises ProvisionError."""
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
@@ -100,7 +110,7 @@ def parse_ssh_arguments(text: str, where: Mark | None) -> tuple[str, ...]:
 
 
 def settings_of(words: Sequence[str]) -> tuple[str | None, tuple[Setting, ...]]:
-    """The file of `-F` (None: the user's) and the settings of the other options; raises ConfigError on other options."""
+    """The file of `-F` (None: the user's) and the settings of -i, -J and -o; raises ConfigError on other options."""
     config: str | None = None
     settings: list[Setting] = []
     for letter, value in _pairs(words):

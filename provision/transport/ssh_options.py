@@ -16,14 +16,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from provision.transport import Target
-from provision.transport.ssh_config import ConfigError, Setting, Settings, lookup
+from provision.transport.ssh_config import ConfigError, Setting, Settings, at_home, lookup
 from provision.transport.ssh_directives import check
 
 __all__ = ["Options", "choose", "resolve"]
 
 DEFAULT_TIMEOUT = 10.0
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
-METHODS = ("publickey", "keyboard-interactive", "password")
+METHODS = ("publickey", "password", "keyboard-interactive")
 SWITCHES = {
     "publickey": ("pubkeyauthentication",),
     "password": ("passwordauthentication",),
@@ -120,7 +120,13 @@ class _Maker:
     files: tuple[str, ...]
 
     def options(
-        self, host: str, user: str | None, port: int | None, first: Sequence[Setting], depth: int, via: Options | None = None
+        self,
+        host: str,
+        user: str | None,
+        port: int | None,
+        first: Sequence[Setting],
+        depth: int,
+        via: Options | None = None,
     ) -> Options:
         settings = lookup(host, self.files, user=user, first=first)
         check(settings)
@@ -162,7 +168,9 @@ class _Maker:
             if host == reader.original and port in (None, reader.port) and user in (None, reader.user):
                 continue  # `Host *` with a ProxyJump also covers the bastion itself, which then needs none
             if depth >= LONGEST_CHAIN:
-                raise ConfigError(reader.where("proxyjump"), "bastions behind bastions without end", "is there a circle?")
+                raise ConfigError(
+                    reader.where("proxyjump"), "bastions behind bastions without end", "is there a circle?"
+                )
             via = self.options(host, user, port, (), depth + 1, via)
         return via
 
@@ -209,7 +217,7 @@ class _Reader:
         return int(seconds[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[seconds[2].lower()]
 
     def identities(self, given: str | None) -> tuple[str, ...]:
-        return tuple(dict.fromkeys([*([os.path.expanduser(given)] if given else []), *self.paths("identityfile")]))
+        return tuple(dict.fromkeys([*([at_home(given)] if given else []), *self.paths("identityfile")]))
 
     def paths(self, key: str) -> tuple[str, ...]:
         settings = [setting for setting in self.settings.every(key) if setting.value.lower() != "none"]
@@ -264,6 +272,9 @@ class _Reader:
             command, jump = (command, None) if keys.index("proxycommand") < keys.index("proxyjump") else (None, jump)
         if command and command.value.lower() != "none":
             tokens = {"h": self.host, "p": str(self.port), "r": self.user, "n": self.original}
+            for value in tokens.values():
+                if not re.fullmatch(r"[\w.:@%\[\]-]+", value) or value.startswith("-"):
+                    raise ConfigError(command.where, f"`{value}` must not reach the shell that runs a ProxyCommand")
             return expand(command.value, tokens, command.where), ()
         return None, jump.value.split(",") if jump and jump.value.lower() != "none" else ()
 
@@ -286,7 +297,7 @@ class _Reader:
         return tuple((kind, Algorithms(setting.value, setting.where)) for kind, setting in found.items())
 
     def _path(self, text: str, where: str) -> str:
-        return os.path.expanduser(expand(text, self._tokens(), where))
+        return at_home(expand(text, self._tokens(), where))
 
     def _tokens(self) -> Mapping[str, str | Callable[[], str]]:
         return {
@@ -297,7 +308,7 @@ class _Reader:
             "k": lambda: self.text("hostkeyalias") or self.original,
             "u": getpass.getuser,
             "i": lambda: str(os.getuid()),
-            "d": lambda: os.path.expanduser("~"),
+            "d": lambda: at_home("~"),
             "l": socket.gethostname,
             "L": lambda: socket.gethostname().partition(".")[0],
         }
@@ -311,7 +322,8 @@ def expand(text: str, tokens: Mapping[str, str | Callable[[], str]], where: str)
             return "%"
         value = tokens.get(found[1])
         if value is None:
-            raise ConfigError(where, f"`%{found[1]}` has no meaning here", "known: " + " ".join(f"%{key}" for key in tokens))
+            known = " ".join(f"%{key}" for key in tokens)
+            raise ConfigError(where, f"`%{found[1]}` has no meaning here", f"known: {known}")
         return value if isinstance(value, str) else value()
 
     def variable(found: re.Match[str]) -> str:

@@ -149,7 +149,7 @@ def observe(spec: Spec, system: System) -> State:
     pid = int(shown.get("MainPID") or 0)
     common: Dict[str, Any] = {
         "unit": unit,
-        "script": _text(system, _script_path(spec)),
+        "script": _text(system, _script_path(spec)) if spec.directory or spec.script_directory else None,
         "secrets": _text(system, secrets_path),
         "secrets_path": secrets_path,
         "shown": shown,
@@ -324,7 +324,7 @@ def _absent(spec: Spec, state: State) -> List[Action]:
     found = _stopped(spec, state)
     if state.secrets is not None:
         found.append(_file(spec, "secrets", state.secrets_path, state.secrets, None))
-    if state.script is not None and spec.directory + (spec.script_directory or ""):
+    if state.script is not None:
         found.append(_file(spec, "script", _script_path(spec), state.script, None))
     if state.unit is not None:
         found.append(_file(spec, "unit", units.path(spec.name), state.unit, None))
@@ -374,11 +374,13 @@ def _write(arguments: Dict[str, Any], system: System) -> None:
 
 
 def _generation(spec: Spec, system: System) -> Optional[generations.Generation]:
+    if system.check and _will_be_built(spec, system):
+        return None
     if spec.lock is None:
         found = generations.current(system, spec.root, spec.environment)
     else:
         found = generations.find(system, spec.root, spec.environment, spec.lock)
-    if found or (system.check and _will_be_built(spec, system)):
+    if found:
         return found
     raise Refusal(
         "app `%s` has no environment to run in" % spec.name,

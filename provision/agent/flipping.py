@@ -1,0 +1,66 @@
+"""Sets an environment's link, by one rename, and reads the units of the apps that run on a generation.
+
+Must be called with the environment's lock held; must never replace a directory without an exchange that keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Dict, List
+
+from . import generations, units
+from .generations import Generation
+from .resource import Refusal
+from .system import System
+
+__all__ = ["flip", "units_on"]
+
+
+def flip(system: System, root: str, name: str, wanted: Generation, *, takeover: bool = False) -> str:
+    """Make `wanted` serve; where a directory was exchanged, its new path, else "".
+
+    When it began to serve is written first: a kill in between leaves the old one serving, and says nothing wrong.
+    """
+    generations.write_note(system, wanted.path, "served.json", time.time_ns())
+    link = generations.link_path(root, name)
+    target = os.path.relpath(wanted.path, os.path.dirname(link))
+    if os.path.isdir(link) and not os.path.islink(link):
+        return _exchange(system, name, link, target, takeover)
+    system.link(link, target)
+    return ""
+
+
+def units_on(system: System, apps: List[str], path: str) -> Dict[str, str]:
+    """The units, of those apps, that execute the generation at `path`."""
+    found = {}
+    for app in apps:
+        try:
+            text = system.read_text(units.path(app))
+        except OSError:
+            continue
+        if path + "/" in text:
+            found[app] = text
+    return found
+
+
+def _exchange(system: System, name: str, link: str, target: str, takeover: bool) -> str:
+    """Put the link where the directory is, and the directory beside it, in one step of the kernel."""
+    if not takeover:
+        raise Refusal("`%s` is a real directory" % link, "a link never replaces data", "set `takeover: true`")
+    kept = _free_name(link)
+    os.symlink(target, kept)
+    if not system.exchange(kept, link):
+        os.unlink(kept)
+        raise Refusal(
+            "cannot exchange `%s` for environment `%s`" % (link, name),
+            "its file system cannot exchange two paths in one step",
+            "move the directory away by hand and run again",
+        )
+    return kept
+
+
+def _free_name(link: str) -> str:
+    """`LINK.before`, or with a number behind it: nothing that is there is replaced."""
+    names = [link + ".before", *("%s.before-%d" % (link, number) for number in range(2, 1000))]
+    return next(name for name in names if not os.path.lexists(name))

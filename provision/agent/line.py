@@ -1,0 +1,115 @@
+"""A worker's line to the pump: events out, questions and their answers, and whether the run was cancelled."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from typing import Any, Deque, Dict, Optional, Tuple
+
+from .protocol import Decoder, HostEvent, encode, to_message
+from .spawn import Cancelled, Watch
+
+__all__ = ["Line"]
+
+
+class Line(Watch):
+    """Two pipes to the pump and back. The pump never waits for a worker, so writing cannot lock both."""
+
+    def __init__(self, reads: int, writes: int, lock: int = -1) -> None:
+        self.descriptor: Optional[int] = reads
+        self.must_finish = False
+        self.kept: Tuple[int, ...] = ()
+        self._lock = lock
+        self._writes = writes
+        self._decoder = Decoder()
+        self._inbox: Deque[Dict[str, Any]] = deque()
+        self._cancelled = self._stopping = False
+
+    def send(self, message: Dict[str, Any]) -> None:
+        """Send a message of our own to the pump."""
+        self._write(encode(message))
+
+    def event(self, event: HostEvent) -> None:
+        """Send what the control node is to know."""
+        self._write(encode(to_message(event)))
+
+    def receive(self) -> Dict[str, Any]:
+        """The next message; Cancelled when the pump is gone."""
+        while not self._inbox:
+            self._wait()
+        return self._inbox.popleft()
+
+    def ask(self, question: Dict[str, Any]) -> Dict[str, Any]:
+        """Send a question and wait for its answer; raises Cancelled."""
+        self.send(question)
+        while True:
+            for message in self._inbox:
+                if message["type"] == "answer":
+                    self._inbox.remove(message)
+                    return message
+            if self.cancelled():
+                raise Cancelled
+            self._wait()
+
+    def action(self, must_finish: bool) -> None:
+        """From here on an action runs that a cancel waits for, or not; it then keeps the host's lock."""
+        self.must_finish = must_finish
+        self.kept = (self._lock,) if must_finish and self._lock >= 0 else ()
+
+    def cancelled(self) -> bool:
+        """Whether what runs is to be ended now; never while it must finish."""
+        self._look()
+        return self._cancelled and not self.must_finish
+
+    def stopping(self) -> bool:
+        """Whether no further step, or action, is to be started."""
+        self._look()
+        return self._stopping
+
+    def group(self, leader: int) -> None:
+        """The pump knows the running group, to end it should this worker die."""
+        self.send({"type": "group", "leader": leader, "must_finish": self.must_finish})
+
+    def interrupt(self, number: int, frame: Any) -> None:
+        """The signal that follows a cancel that was not heeded: ends what runs, wherever it is."""
+        self._cancelled = self._stopping = True
+        if not self.must_finish:
+            raise Cancelled
+
+    def _look(self) -> None:
+        while self.descriptor is not None and select.select([self.descriptor], [], [], 0)[0]:
+            self._read(self.descriptor)
+
+    def _wait(self) -> None:
+        if self.descriptor is None:
+            raise Cancelled
+        self._read(self.descriptor)
+
+    def _read(self, descriptor: int) -> None:
+        data = os.read(descriptor, 65536)
+        if not data:
+            self._pump_gone()
+            return
+        for message in self._decoder.feed(data):
+            if not isinstance(message, dict):
+                continue
+            if message["type"] == "cancel":
+                self._stopping = True
+                self._cancelled = self._cancelled or bool(message["now"])
+            else:
+                self._inbox.append(message)
+
+    def _pump_gone(self) -> None:
+        """What must finish does; all else ends here, whoever called."""
+        self._cancelled = self._stopping = True
+        if not self.must_finish:
+            raise Cancelled
+        self.descriptor = None
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._writes, data) :]
+        except BrokenPipeError:
+            self._pump_gone()

@@ -1,0 +1,88 @@
+"""What waits to be written to a pipe that may be slow; whoever fills it never waits.
+
+Beyond a cap, output of steps is written to a file on the host and counted; nothing else is ever dropped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import Deque, Dict, Optional
+
+__all__ = ["Outbox"]
+
+CAP = 4 << 20
+"""Bytes that may wait before output of steps goes to a file."""
+SPOOL_LIMIT = 1 << 30
+"""Bytes of output that are kept on the host; more are counted only."""
+
+
+class Outbox:
+    """The frames for one descriptor, which becomes non-blocking."""
+
+    def __init__(self, descriptor: int, spool: Optional[str] = None) -> None:
+        self.descriptor = descriptor
+        self.closed = False
+        self._spool = spool
+        self._frames: Deque[bytes] = deque()
+        self._waiting = 0
+        self._spooled: Dict[int, int] = {}
+        os.set_blocking(descriptor, False)
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def put(self, frame: bytes) -> None:
+        """Add a frame, whatever waits, and write what can be written now."""
+        if self.closed:
+            return
+        self._frames.append(frame)
+        self._waiting += len(frame)
+        self.flush()
+
+    def full(self) -> bool:
+        """Whether so much waits that output of steps should not be added."""
+        return self._waiting > CAP
+
+    def spool(self, step: int, text: str) -> None:
+        """Write a step's output to the file for it instead."""
+        data = text.encode("utf-8", "backslashreplace")
+        written = self._spooled.get(step, 0)
+        self._spooled[step] = written + len(data)
+        if self._spool is None or written + len(data) > SPOOL_LIMIT:
+            return
+        try:
+            os.makedirs(self._spool, 0o700, exist_ok=True)
+            with open(self.spool_path(step), "ab" if written else "wb") as file:
+                file.write(data)
+        except OSError:
+            pass  # a full disk must not end the run; the bytes are counted
+
+    def spool_path(self, step: int) -> str:
+        """The file that a step's output goes to."""
+        return os.path.join(self._spool or "", "output-of-step-%d" % step)
+
+    def spooled(self, step: int) -> int:
+        """Bytes of a step's output that did not go to the control node; asked once, when it ended."""
+        return self._spooled.pop(step, 0)
+
+    def flush(self) -> bool:
+        """Write what the descriptor takes; whether it took anything. `closed` is set when the other side is gone."""
+        taken = False
+        while self._frames:
+            try:
+                count = os.write(self.descriptor, self._frames[0])
+            except BlockingIOError:
+                break
+            except OSError:
+                self.closed = True
+                self._frames.clear()
+                self._waiting = 0
+                break
+            taken = True
+            self._waiting -= count
+            if count == len(self._frames[0]):
+                self._frames.popleft()
+            else:
+                self._frames[0] = self._frames[0][count:]
+        return taken

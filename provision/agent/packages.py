@@ -1,0 +1,127 @@
+"""Debian's packages: asks dpkg, waits for its lock naming who holds it, runs apt-get."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from typing import Callable, Dict, List, Optional, Sequence
+
+from . import processes
+from .resource import Emit, Refusal
+from .system import System
+
+__all__ = ["answer", "apt", "holder", "installed", "list_age", "parse", "wait_for_lock"]
+
+_ASK_DEADLINE = 60.0
+_LOCK_DEADLINE = 600.0
+_APT_DEADLINE = 3600.0
+_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
+_OPTIONS = (
+    "--yes",
+    "--quiet",
+    "--option=Dpkg::Options::=--force-confdef",
+    "--option=Dpkg::Options::=--force-confold",
+    "--option=DPkg::Lock::Timeout=120",
+)
+
+
+def answer(system: System, names: Sequence[str]) -> Dict[str, str]:
+    """The common answer to the question "package": installed version by name, "" where it is not installed."""
+    try:
+        argv = ["dpkg-query", "--show", "--showformat=${Package}\\t${db:Status-Abbrev}\\t${Version}\\n", "--", *names]
+        done = system.run(argv, timeout=_ASK_DEADLINE)
+    except FileNotFoundError:
+        raise Refusal(
+            "packages cannot be installed on this host",
+            "there is no `dpkg-query`: only Debian's and Ubuntu's packages are supported",
+            "leave this host out, or install the package by another way",
+        ) from None
+    found = parse(done.stdout)
+    return {name: found.get(name, "") for name in names}
+
+
+def parse(text: str) -> Dict[str, str]:
+    """Version by name of what dpkg-query shows as installed ("ii", or held: "hi")."""
+    found = {}
+    for line in text.splitlines():
+        name, status, version = (line.split("\t") + ["", ""])[:3]
+        if status[1:2] == "i":
+            found[name] = version
+    return found
+
+
+def installed(system: System, names: Sequence[str]) -> Dict[str, str]:
+    """Installed versions, from the batch's common answers where they are still valid."""
+    known = {name: system.answers[("package", name)] for name in names if ("package", name) in system.answers}
+    missing = [name for name in names if name not in known]
+    return {**known, **answer(system, missing)} if missing else known
+
+
+def list_age() -> Optional[float]:
+    """Seconds since the package lists were fetched; None where there are none."""
+    for path in ("/var/lib/apt/periodic/update-success-stamp", "/var/lib/apt/lists"):
+        try:
+            entries = os.listdir(path) if os.path.isdir(path) else ["itself"]
+            if any(entry not in ("lock", "partial", "auxfiles") for entry in entries):
+                return max(0.0, time.time() - os.stat(path).st_mtime)
+        except OSError:
+            continue
+    return None
+
+
+def apt(system: System, words: Sequence[str], emit: Emit) -> None:
+    """Run apt-get with its locks free; Refusal with the end of what it said when it fails."""
+    wait_for_lock(emit)
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+    done = system.run(["apt-get", *_OPTIONS, *words], timeout=_APT_DEADLINE, environment=environment, emit=emit)
+    if done.returncode != 0:
+        why = "it did not end within %g s" % _APT_DEADLINE if done.timed_out else _errors(done.stderr or done.stdout)
+        raise Refusal(
+            "`apt-get %s` failed" % words[0],
+            why,
+            "run it there by hand to see more; `dpkg --configure -a` mends a killed run",
+        )
+
+
+def wait_for_lock(emit: Emit, clock: Callable[[], float] = time.monotonic, locks: Sequence[str] = _LOCKS) -> None:
+    """Wait until nobody holds dpkg's or apt's locks; Refusal that names the holder after ten minutes."""
+    start = clock()
+    while True:
+        pid = holder(locks)
+        if pid is None:
+            return
+        waited = clock() - start
+        if waited > _LOCK_DEADLINE:
+            raise Refusal(
+                "the package manager is busy",
+                "%s holds dpkg's lock for over %d s" % (processes.describe(pid), waited),
+                "wait for it or end it, then run again",
+            )
+        emit(done=round(waited, 1), total=_LOCK_DEADLINE, unit="s", label="waiting for %s" % processes.describe(pid))
+        time.sleep(0.5)
+
+
+def holder(locks: Sequence[str] = _LOCKS) -> Optional[int]:
+    """The process that holds one of the locks, or None."""
+    import fcntl
+
+    layout = "hhqqi4x"
+    for path in locks:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+            if kind != fcntl.F_UNLCK:
+                return int(pid)
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def _errors(text: str) -> str:
+    lines: List[str] = [line for line in text.strip().splitlines() if line.startswith(("E:", "W:", "dpkg: error"))]
+    return "\n".join(lines[-10:] or text.strip().splitlines()[-10:])

@@ -1,0 +1,263 @@
+"""A checkout of a git repository at a version, with Ansible's meaning, that never loses local work.
+
+Owns one checkout. Fetches by git itself, with argument lists and allowed protocols only; a commit is checked out
+detached, so that no branch of somebody who works there is moved.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+from .. import checkout, trees
+from ..resource import Action, Emit, Refusal, Verb
+from ..system import Completed, System
+
+__all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
+
+_PROTOCOLS = ("http://", "https://", "ssh://", "file://", "/")
+_ASK_DEADLINE = 120.0
+_DEPLOYED = "refs/provision/deployed"
+"""What was checked out last: a commit that is only there is ours, not somebody's work."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to check out where.
+
+    - git:
+        repo: https://github.com/ali-vilab/VGen.git
+        dest: /root/Image-to-Video
+        version: main
+
+    `version`: branch, tag or full commit. `depth`: fetch only that many commits. `update: false` leaves a checkout
+    that is there. `timeout` is in seconds, for fetching.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    repo: str
+    dest: str
+    version: str = "HEAD"
+    remote: str = "origin"
+    depth: Optional[int] = None
+    update: bool = True
+    recursive: bool = True
+    timeout: float = 1800.0
+
+    def __post_init__(self) -> None:
+        if not self.dest.startswith("/"):
+            raise ValueError("dest %r is no absolute path" % self.dest)
+        for name in ("version", "remote"):
+            value = getattr(self, name)
+            if not value or value.startswith("-") or any(character in value for character in " \t\n:?*[\\^~"):
+                raise ValueError("%s %r is none" % (name, value))
+        if self.depth is not None and self.depth < 1:
+            raise ValueError("depth is a number over 0")
+        _check_repository(self.repo)
+
+
+def _check_repository(repo: str) -> None:
+    scheme, separator, rest = repo.partition("://")
+    if not repo.startswith(_PROTOCOLS) and (separator or "::" in repo or ":" not in repo or repo.startswith("-")):
+        raise ValueError("repo %r: http, https, ssh and file are the protocols that are allowed" % repo)
+    if separator and ":" in rest.partition("/")[0].rpartition("@")[0]:
+        raise ValueError("repo: a password in the address would be seen by all users; use a credential helper or ssh")
+
+
+@dataclass(frozen=True)
+class State:
+    """`kind` of dest: absent, empty, checkout, or data. `head` is its commit, `url` that of its remote; `wanted` is
+    the commit that the version names now, `reference` the full name it has there ("" for a commit). `dirty`: files
+    changed by somebody, `local`: commits that would be reachable from nowhere.
+    """
+
+    kind: str
+    head: Optional[str] = None
+    url: str = ""
+    wanted: str = ""
+    reference: str = ""
+    holds: str = ""
+    dirty: List[str] = field(default_factory=list)
+    local: bool = False
+
+
+def observe(spec: Spec, system: System) -> State:
+    """Look at the checkout's files; ask the repository unless the version is the commit that is there."""
+    kind, head = _kind(spec.dest), checkout.head(spec.dest)
+    if kind == "data":
+        return State(kind, holds=trees.contents(spec.dest) if os.path.isdir(spec.dest) else "a file")
+    if kind == "checkout" and head and not spec.update:
+        return State(kind, head, spec.repo, head)
+    wanted, reference = _wanted(spec, system)
+    if kind != "checkout":
+        return State(kind, None, "", wanted, reference)
+    url = _line(_git(system, spec, "config", "--get", "remote.%s.url" % spec.remote))
+    if head == wanted or head is None:
+        return State(kind, head, url, wanted, reference)
+    return State(kind, head, url, wanted, reference, dirty=_changed(system, spec), local=_local(system, spec, head))
+
+
+def decide(spec: Spec, state: State) -> List[Action]:
+    """Nothing, or one clone or update. Refusal where something that is not in the repository would be lost."""
+    if state.kind == "data":
+        raise Refusal(
+            "cannot check out to `%s`" % spec.dest,
+            "it is no git checkout and holds %s" % state.holds if state.holds != "a file" else "it is a file",
+            "move it away, or choose another `dest`",
+        )
+    if state.head == state.wanted and state.url == spec.repo:
+        return []
+    _refuse_losses(spec, state)
+    arguments = {"spec": spec, "wanted": state.wanted, "reference": state.reference, "new": state.kind != "checkout"}
+    verb = Verb.CREATE if state.head is None else Verb.CHANGE
+    before = None if state.head is None else _shown(state.url, state.head)
+    return [Action(verb, spec.dest, arguments, before, _shown(spec.repo, state.wanted))]
+
+
+def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
+    """Fetch and check out; each git call can be repeated after a kill."""
+    spec: Spec = action.arguments["spec"]
+    if action.arguments["new"]:
+        _must(
+            spec, system.run(["git", "init", "--quiet", spec.dest], timeout=_ASK_DEADLINE, environment=_environment())
+        )
+    before = checkout.head(spec.dest)
+    _set_remote(spec, system)
+    _fetch(spec, action.arguments["wanted"], action.arguments["reference"], system, emit)
+    _must(
+        spec, _git(system, spec, "checkout", "--quiet", "--detach", action.arguments["wanted"], deadline=spec.timeout)
+    )
+    _must(spec, _git(system, spec, "update-ref", _DEPLOYED, action.arguments["wanted"]))
+    if spec.recursive and os.path.exists(os.path.join(spec.dest, ".gitmodules")):
+        update = ("submodule", "update", "--init", "--recursive")
+        _must(spec, _git(system, spec, *update, deadline=spec.timeout, emit=emit))
+    return {"before": before, "after": action.arguments["wanted"]}
+
+
+def fields(spec: Spec, state: State) -> Dict[str, Any]:
+    """`after` (the commit that is there), `remote_url`."""
+    return {"after": state.head, "remote_url": state.url}
+
+
+def _refuse_losses(spec: Spec, state: State) -> None:
+    if state.dirty:
+        listed = "\n".join("  " + line for line in state.dirty[:10])
+        more = "\n  and %d more" % (len(state.dirty) - 10) if len(state.dirty) > 10 else ""
+        raise Refusal(
+            "checkout `%s` has local changes" % spec.dest,
+            "these files would be overwritten:\n%s%s" % (listed, more),
+            "commit and push them, or `git stash` them there, then run again",
+        )
+    if state.local:
+        raise Refusal(
+            "checkout `%s` has commits of its own" % spec.dest,
+            "its commit %s is in no branch and not what was deployed" % (state.head or "")[:12],
+            "push them, or give them a branch there, then run again",
+        )
+
+
+def _kind(dest: str) -> str:
+    if not os.path.lexists(dest):
+        return "absent"
+    if os.path.exists(os.path.join(dest, ".git")):
+        return "checkout"
+    return "empty" if os.path.isdir(dest) and not os.listdir(dest) else "data"
+
+
+def _wanted(spec: Spec, system: System) -> Tuple[str, str]:
+    if len(spec.version) == 40 and all(character in "0123456789abcdef" for character in spec.version):
+        return spec.version, ""
+    argv = ["git", "ls-remote", "--", spec.repo]
+    names = [spec.version] if spec.version == "HEAD" or spec.version.startswith("refs/") else _names(spec.version)
+    try:
+        patterns = [pattern for name in names for pattern in (name, name + "^{}")]
+        done = system.run([*argv, *patterns], timeout=_ASK_DEADLINE, environment=_environment())
+    except FileNotFoundError:
+        raise Refusal(
+            "there is no `git` on this host", "it checks out `%s`" % spec.dest, "install the package `git`"
+        ) from None
+    if done.returncode != 0:
+        why = "no answer within %g s" % _ASK_DEADLINE if done.timed_out else done.stderr.strip()
+        raise Refusal("cannot read the repository `%s`" % spec.repo, why, "look at its address and at access to it")
+    found = {
+        name: commit for commit, name in (line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+    }
+    for name in names:
+        if name in found:
+            return found.get(name + "^{}", found[name]), name
+    raise Refusal(
+        "the repository has no version `%s`" % spec.version,
+        "`%s` has no branch and no tag of that name" % spec.repo,
+        "give a branch, a tag or a full commit",
+    )
+
+
+def _names(version: str) -> List[str]:
+    return ["refs/heads/" + version, "refs/tags/" + version]
+
+
+def _changed(system: System, spec: Spec) -> List[str]:
+    done = _must(spec, _git(system, spec, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=none"))
+    return [line[3:] for line in done.stdout.splitlines()]
+
+
+def _local(system: System, spec: Spec, head: str) -> bool:
+    if _line(_git(system, spec, "rev-parse", "--verify", "--quiet", _DEPLOYED)) == head:
+        return False
+    return not _must(spec, _git(system, spec, "for-each-ref", "--count=1", "--contains", head)).stdout.strip()
+
+
+def _set_remote(spec: Spec, system: System) -> None:
+    known = _git(system, spec, "config", "--get", "remote.%s.url" % spec.remote)
+    if known.returncode != 0:
+        _must(spec, _git(system, spec, "remote", "add", spec.remote, spec.repo))
+    elif _line(known) != spec.repo:
+        _must(spec, _git(system, spec, "remote", "set-url", spec.remote, spec.repo))
+
+
+def _fetch(spec: Spec, wanted: str, reference: str, system: System, emit: Emit) -> None:
+    """By name or commit first; a server that does not give single commits is asked for all branches and tags."""
+    depth = ["--depth=%d" % spec.depth] if spec.depth else []
+    source = reference or wanted
+    target = "refs/remotes/%s/%s" % (spec.remote, source[len("refs/heads/") :])
+    refspec = "+%s:%s" % (source, target) if source.startswith("refs/heads/") else source
+    one = ["fetch", "--progress", "--no-tags", *depth, "--", spec.remote, refspec]
+    done = _git(system, spec, *one, deadline=spec.timeout, emit=emit)
+    if done.returncode != 0 and not reference and not done.timed_out:
+        every = ["fetch", "--progress", "--tags", "--", spec.remote, "+refs/heads/*:refs/remotes/%s/*" % spec.remote]
+        done = _git(system, spec, *every, deadline=spec.timeout, emit=emit)
+    _must(spec, done)
+
+
+def _git(
+    system: System, spec: Spec, *words: str, deadline: float = _ASK_DEADLINE, emit: Optional[Emit] = None
+) -> Completed:
+    return system.run(["git", "-C", spec.dest, *words], timeout=deadline, environment=_environment(), emit=emit)
+
+
+def _must(spec: Spec, done: Completed) -> Completed:
+    if done.returncode == 0:
+        return done
+    word = next((word for word in done.argv[1:] if word not in ("-C", spec.dest)), "")
+    why = "it did not end in time" if done.timed_out else "\n".join(done.stderr.strip().splitlines()[-10:])
+    owned = "dubious ownership" in done.stderr
+    hint = "run the task as the owner of the checkout, with `become_user`" if owned else ""
+    raise Refusal("`git %s` failed for `%s`" % (word, spec.dest), why, hint)
+
+
+def _environment() -> Dict[str, str]:
+    return {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "http:https:ssh:file",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+    }
+
+
+def _line(done: Completed) -> str:
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _shown(url: str, commit: str) -> str:
+    return "%s\n%s\n" % (url, commit)

@@ -1,0 +1,62 @@
+"""Counts what is in a directory, and removes directories whole where the operator said so."""
+
+from __future__ import annotations
+
+import os
+from typing import Tuple
+
+from .resource import Refusal
+
+__all__ = ["contents", "remove"]
+
+_COUNT_LIMIT = 100000
+
+
+def contents(path: str) -> str:
+    """What a directory holds, in words: "212 files", "no files but 3 directories", "nothing"."""
+    files, folders = _counted(path)
+    if files:
+        more = "more than " if files >= _COUNT_LIMIT else ""
+        return "%s%d file%s" % (more, files, "" if files == 1 else "s")
+    return "no files but %d director%s" % (folders, "y" if folders == 1 else "ies") if folders else "nothing"
+
+
+def remove(path: str) -> None:
+    """Remove a directory with all that is in it; Refusal, before anything is gone, where a mount lies in it."""
+    _refuse_mounts(path)
+    _remove(path, os.lstat(path).st_dev)
+
+
+def _counted(path: str) -> Tuple[int, int]:
+    files = folders = 0
+    for _, below, names in os.walk(path):
+        files, folders = files + len(names), folders + len(below)
+        if files >= _COUNT_LIMIT:
+            return _COUNT_LIMIT, folders
+    return files, folders
+
+
+def _refuse_mounts(path: str) -> None:
+    real = os.path.realpath(path)
+    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as stream:
+        points = [_plain(line.split(" ")[1]) for line in stream]
+    inside = sorted(point for point in points if point == real or point.startswith(real.rstrip("/") + "/"))
+    if inside:
+        raise Refusal(
+            "cannot remove `%s`" % path,
+            "another file system is mounted at `%s`" % inside[0],
+            "unmount it first; removing never crosses a mount",
+        )
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+
+
+def _remove(path: str, device: int) -> None:
+    for entry in os.scandir(path):
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.path)
+        elif entry.stat(follow_symlinks=False).st_dev == device:
+            _remove(entry.path, device)
+    os.rmdir(path)

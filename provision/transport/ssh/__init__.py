@@ -1,0 +1,218 @@
+"""Connections to hosts over SSH: this package alone imports fabric and paramiko, and is imported on the first connect.
+
+Owns what the libraries do: handshake, host key check, login, channels. Which options hold, which keys are known and
+what is offered are decided by ssh_options.py, host_keys.py and auth.py. One connection a host, and one to a bastion.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import time
+from typing import Any
+
+import paramiko
+from fabric import Config
+from fabric import Connection as FabricConnection
+
+from provision.transport import Target, Unreachable
+from provision.transport.auth import Credentials, Prompts, authenticate
+from provision.transport.bastion import Shared
+from provision.transport.host_keys import HostKey, KnownHosts
+from provision.transport.link import plain
+from provision.transport.quick_socket import ProxySocket, dial, proxy
+from provision.transport.ssh.channel import SshChannel
+from provision.transport.ssh.handshake import Handshake, SshWire, describe
+from provision.transport.ssh_directives import settings_of
+from provision.transport.ssh_options import Options, resolve
+
+__all__ = ["SshChannel", "SshConnection", "close_bastions", "connect"]
+
+OPEN_DEADLINE = 20.0
+"""Seconds that sshd may take to open a session or a forwarded connection."""
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def connect(target: Target, *, prompts: Prompts | None = None) -> SshConnection:
+    """One authenticated connection to a host; raises Unreachable. `prompts` asks the operator where a host asks."""
+    config, arguments = settings_of(target.ssh_arguments)
+    options = resolve(target, arguments, config)
+    return _open(options, target.name, target.password, prompts or Prompts(None))
+
+
+def close_bastions() -> None:
+    """Close the connections that are shared by hosts behind bastions."""
+    _bastions.close()
+
+
+class SshConnection:
+    """One authenticated connection to a host, as Fabric holds it."""
+
+    def __init__(self, fabric: FabricConnection, name: str, user: str) -> None:
+        self.user = user
+        self.name = name
+        self._fabric = fabric
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._fabric.is_connected)
+
+    def start(self, command: str, *, terminal: bool = False) -> SshChannel:
+        """Start a command through the login shell, without waiting for sshd to say that it did; raises Unreachable."""
+        try:
+            channel = self._fabric.transport.open_session(timeout=OPEN_DEADLINE)
+            channel._wait_for_event = lambda: None  # a refusal closes the channel, so that its reader notices
+            if terminal:
+                channel.get_pty("dumb", 200, 50)
+            started = SshChannel(channel)
+            channel.exec_command(command)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise _no_session(self.name, error) from None
+        return started
+
+    def forward(self, host: str, port: int) -> paramiko.Channel:
+        """A stream from this host to another one; raises paramiko's exceptions."""
+        return self._fabric.transport.open_channel("direct-tcpip", (host, port), ("", 0), timeout=OPEN_DEADLINE)
+
+    def close(self) -> None:
+        """Close the connection with all its channels."""
+        self._fabric.close()
+
+
+class _Policy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
+    """Asks our known_hosts, for every key: the library's own tables stay empty."""
+
+    def __init__(self, known: KnownHosts, options: Options, name: str) -> None:
+        self._known, self._options, self._name = known, options, name
+
+    def missing_host_key(self, _client: Any, _hostname: str, key: paramiko.PKey) -> None:
+        if key.get_name() == "ssh-rsa" and key.get_bits() < self._options.rsa_bits:
+            cause = f"its key has {key.get_bits()} bits, and `RequiredRSASize` asks for {self._options.rsa_bits}"
+            raise Unreachable("host-key-unknown", f"the host key of {self._name} is too short", cause=cause)
+        certificate = key.public_blob.key_blob if key.public_blob else b""
+        host, port = known_as(self._options)
+        shown = HostKey(key.get_name(), key.asbytes(), certificate)
+        self._known.check(host, port, shown, name=self._name, lax=self._options.lax)
+
+
+class _Login:
+    """Logs in, in the place where paramiko expects a strategy."""
+
+    def __init__(self, options: Options, password: str | None, prompts: Prompts, name: str) -> None:
+        self._options, self._password, self._prompts, self._name = options, password, prompts, name
+
+    def authenticate(self, transport: Handshake) -> None:
+        options = self._options
+        offered = Credentials(
+            user=options.user,
+            files=options.identities,
+            defaults=options.default_identities,
+            certificates=options.certificates,
+            only_files=options.identities_only,
+            methods=options.methods,
+            password=self._password,
+            prompts=self._prompts,
+        )
+        with contextlib.closing(SshWire(transport, options, self._prompts.can_ask)) as wire:
+            authenticate(wire, offered, name=self._name)
+
+
+def known_as(options: Options) -> tuple[str, int]:
+    """The name and port under which a host's key is looked up."""
+    return (options.known_as, 22) if options.known_as else (options.host, options.port)
+
+
+def _open(options: Options, name: str, password: str | None, prompts: Prompts) -> SshConnection:
+    started = time.monotonic()
+    known = KnownHosts(options.known_hosts)
+    types = known.types(*known_as(options))
+    stream = _stream(options, name, prompts)
+    left = max(1.0, options.timeout - (time.monotonic() - started))
+    connection = FabricConnection(
+        host=options.host,
+        user=options.user,
+        port=options.port,
+        config=_config(),
+        gateway=False,
+        connect_kwargs={
+            "sock": stream,
+            "timeout": left,
+            "banner_timeout": left,
+            "channel_timeout": OPEN_DEADLINE,
+            "compress": options.compression,
+            "transport_factory": functools.partial(Handshake.begin, options=options, known_types=types),
+            "auth_strategy": _Login(options, password, prompts, name),
+        },
+    )
+    connection.client.set_missing_host_key_policy(_Policy(known, options, name))
+    try:
+        connection.open()
+        connection.transport.set_keepalive(options.keep_alive)
+    except BaseException as error:
+        transport = connection.client.get_transport()
+        connection.client.close()
+        stream.close()
+        if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
+            said = stream.said() if isinstance(stream, ProxySocket) else ""
+            raise describe(error, transport, options, name, said) from None
+        raise
+    return SshConnection(connection, name, options.user)
+
+
+def _stream(options: Options, name: str, prompts: Prompts) -> Any:
+    if options.via is not None:
+        return _through(options.via, options, name, prompts)
+    if options.proxy_command:
+        return proxy(options.proxy_command, name=name)
+    return dial(
+        options.host,
+        options.port,
+        timeout=options.timeout,
+        name=name,
+        family=options.family,
+        source=options.source,
+        attempts=options.attempts,
+    )
+
+
+def _through(via: Options, options: Options, name: str, prompts: Prompts) -> paramiko.Channel:
+    bastion = f"bastion {via.host}"
+    try:
+        shared = _bastions.get(via, lambda: _open(via, bastion, None, prompts), via.timeout + 2 * OPEN_DEADLINE)
+        return shared.forward(options.host, options.port)
+    except Unreachable as error:
+        cause = f"{error.summary}\n{error.cause}".strip()
+        summary = f"cannot reach {name} through its bastion"
+        raise Unreachable(error.kind, summary, cause=cause, hint=error.hint) from None
+    except paramiko.ChannelException as error:
+        reason = "its sshd forbids forwarding" if error.code == 1 else "it cannot connect to the host"
+        raise Unreachable(
+            "refused",
+            f"cannot reach {name} through its bastion",
+            cause=f"{bastion}: {reason} (`{options.host}` port {options.port}: {plain(error.text)})",
+            hint="AllowTcpForwarding must be on there" if error.code == 1 else "try it from there: nc -vz HOST PORT",
+        ) from None
+    except (paramiko.SSHException, OSError, EOFError, TimeoutError) as error:
+        cause = f"{bastion}: {plain(str(error)) or 'no answer'}"
+        raise Unreachable("timeout", f"cannot reach {name} through its bastion", cause=cause) from None
+
+
+def _no_session(name: str, error: Exception) -> Unreachable:
+    return Unreachable(
+        "closed",
+        f"{name} opened no session",
+        cause=plain(str(error)) or type(error).__name__,
+        hint="sshd may allow none (`MaxSessions`), or the connection was cut",
+    )
+
+
+@functools.cache
+def _config() -> Config:
+    """Fabric's settings without any file: neither its own nor ssh's."""
+    return Config(lazy=True, overrides={"load_ssh_configs": False})
+
+
+_bastions: Shared[SshConnection] = Shared()
