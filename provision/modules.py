@@ -41,29 +41,27 @@ _ENVIRONMENT: dict[str, Any] = {"file": str, "keep": int, "post_link": dict[str,
 _SHIPPED = frozenset(
     (
         "lock", "listing_blob", "conda_blob", "pip_blob", "rattler_blob", "uv_blob", "platform", "floor", "provided",
-        "post_link_ignore", "simulated", "channel_mirrors", "index_mirrors",
+        "post_link_ignore", "simulated", "variables", "channel_mirrors", "index_mirrors",
     )
 )  # fmt: skip
 
 MODULES: dict[str, Module] = {
     "app": Module("app", hidden=frozenset(("lock",)), required=("name",)),
     "apt": Module("package", _PACKAGE),
-    "command": Module("command", {"cmd": "cmd"}, extra={"cmd": str}, free_form="cmd"),
+    "command": Module("command", free_form="cmd"),
     "conda_base": Module("conda_base"),
     "conda_env": Module("conda_env", hidden=_SHIPPED, extra=_ENVIRONMENT),
     "copy": Module("file", {"dest": "path"}, _CONTENT - {"content"}, {"src": str, "content": Any}, required=("path",)),
     "dnf": Module("package", _PACKAGE),
     "file": Module("file", _PATH, frozenset(("content", "content_blob")), {"src": str}, required=("path",)),
-    "git": Module("git", {"name": "repo"}),
+    "git": Module("git", {"name": "repo"}, required=("repo", "dest")),
     "gpu": Module("gpu"),
     "group": Module("group", required=("name",)),
     "link": Module("link", {"dest": "path", "src": "target"}, required=("path",)),
-    "mount": Module("mount", {"name": "path"}),
     "package": Module("package", _PACKAGE),
     "service": Module("service", _SERVICE),
     "shell": Module("shell", {}, free_form="cmd"),
     "stat": Module("stat", _PATH, required=("path",)),
-    "sysctl": Module("sysctl", {"key": "name", "val": "value"}),
     "systemd": Module("service", _SERVICE),
     "systemd_service": Module("service", _SERVICE),
     "template": Module("file", {"dest": "path"}, _CONTENT, {"src": str}, required=("path", "src")),

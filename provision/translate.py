@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Iterator, Mapping as Map
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -257,9 +256,9 @@ class Translator:
     variables the spec and blobs of `conda_env`.
     """
 
-    def __init__(self, locks: Map[Path, Any], specify: Specify) -> None:
-        self.locks = dict(locks)
-        self._specify = specify
+    def __init__(self, locks: Map[Path, Any] | None = None, specify: Specify | None = None) -> None:
+        self.locks = dict(locks or {})
+        self._specify = specify or specify_environment
         self._contents: dict[Path, tuple[str | None, str]] = {}
 
     def translate(
@@ -275,12 +274,10 @@ class Translator:
             resource, spec = "link", _link(task, checked)
         elif word == "file":
             spec = _without_source(task, checked)
-        elif word == "command":
-            spec = _command(task, checked)
         elif word == "conda_env":
             spec, blobs = self._environment(task, checked, scope, playbook_directory)
         elif word == "app":
-            spec = _app(checked, built)
+            spec = _app(checked, scope, built)
         return Translated(resource, _within_limits(word, resource, spec, task.arguments.mark), blobs)
 
     def _content(
@@ -372,19 +369,22 @@ def _without_source(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _command(task: Task, values: dict[str, Any]) -> dict[str, Any]:
-    text = values.pop("cmd", None)
-    if (text is None) == ("argv" not in values):
-        raise ProvisionError("`command` needs `cmd` or `argv`, not both", where=task.arguments.mark)
-    if text is not None:
-        try:
-            values["argv"] = shlex.split(text)
-        except ValueError as error:
-            raise ProvisionError("a command cannot be split into words", where=task.arguments.value_mark("cmd"), cause=str(error)) from None
-    return values
-
-
-def _app(values: dict[str, Any], built: Map[tuple[str, str], Built]) -> dict[str, Any]:
+def _app(values: dict[str, Any], scope: Scope, built: Map[tuple[str, str], Built]) -> dict[str, Any]:
     """An app starts on the environment that this play builds, by its lock; else on what the link points at."""
-    own = built.get((values.get("root", "/opt/conda"), values.get("environment", "")))
+    values = {"root": root_of(scope)} | values
+    own = built.get((values["root"], values.get("environment", "")))
     return values | {"lock": own.lock} if own else values
+
+
+def root_of(scope: Scope) -> str:
+    """Where environments live on a host when a task does not say."""
+    root = scope.find("conda_root")
+    return root if isinstance(root, str) else "/opt/conda"
+
+
+def specify_environment(lock: Any, options: dict[str, Any], variables: Map[str, Any]) -> tuple[dict[str, Any], Map[str, Any]]:
+    """The spec and content of `conda_env`, with the mirrors that the host's variables name."""
+    from provision.conda import ship
+    from provision.conda.mirrors import Settings
+
+    return ship.specify(lock, options, Settings.read(variables, Path()), variables.get("facts"))

@@ -26,9 +26,6 @@ __all__ = [
     "unshare",
 ]
 
-LONGEST_INTERPRETER = 120
-"""Bytes of `PREFIX/bin/python3.11` beyond which installers write `#!/usr/bin/env python`."""
-
 _PROBE = """
 import importlib, json, sys
 names, found = json.loads(sys.argv[1]), {"failed": {}}

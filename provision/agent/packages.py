@@ -45,7 +45,7 @@ def parse(text: str) -> Dict[str, str]:
     """Version by name of what dpkg-query shows as installed ("ii", or held: "hi")."""
     found = {}
     for line in text.splitlines():
-        name, status, version = (line.split("\t") + ["", ""])[:3]
+        name, status, version = [*line.split("\t"), "", ""][:3]
         if status[1:2] == "i":
             found[name] = version
     return found

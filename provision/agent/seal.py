@@ -11,7 +11,6 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 from .generations import notes_directory, write_note
-from .records import checksums
 from .system import System
 
 __all__ = ["drift", "write"]
@@ -89,6 +88,8 @@ def _folder_differences(entries: Dict[str, _Entry], wanted: Dict[str, Any]) -> L
 
 
 def _damaged(system: System, path: str, known: Any) -> List[str]:
+    from .records import checksums
+
     found = []
     for name, wanted in checksums(system, path).items():
         file = os.path.join(path, name)

@@ -14,7 +14,16 @@ from .records import normalized
 from .resource import Emit, Refusal
 from .system import Completed, System
 
-__all__ = ["Wheels", "install", "judge"]
+__all__ = [
+    "Wheels",
+    "complaints",
+    "install",
+    "judge",
+    "proxies",
+    "read_groups",
+    "requirements",
+    "without_credentials",
+]
 
 DEADLINE = 3600.0
 """Seconds for the packages of one index; large wheels come over slow lines."""

@@ -69,7 +69,7 @@ class Debian:
         self._versions = _installed(root / "var/lib/dpkg/status")
 
     def version(self, package: str) -> tuple[str, str]:
-        """The upstream version of an installed Debian package, and a build string that tells Debian's revision of it."""
+        """The upstream version of an installed Debian package, and a build string of its revision."""
         try:
             full = self._versions[package]
         except KeyError:
@@ -109,7 +109,7 @@ class Debian:
         for folder in _LIBRARY_FOLDERS:
             path = self.root / folder / name
             if path.exists():
-                real = path.resolve() if self.root == Path("/") else _resolved(path)
+                real = _resolved(path)
                 yield Entry(f"lib/{real.name}", _with_rpath(real, "$ORIGIN"), 0o755)
                 if real.name != name:
                     yield Entry(f"lib/{name}", target=real.name)

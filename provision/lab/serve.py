@@ -78,7 +78,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return None
         span = _RANGE.match(self.headers.get("Range", ""))
         if not span or not path.is_file():
-            return super().send_head()  # type: ignore[return-value]
+            return super().send_head()
         return self._part(path, span)
 
     def copyfile(self, source: Any, outputfile: Any) -> None:

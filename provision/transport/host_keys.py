@@ -225,7 +225,8 @@ def _changed(name: str, key: HostKey, known: Sequence[Entry]) -> Unreachable:
 def _unknown(
     name: str, host: str, port: int, key: HostKey, files: Sequence[str], problem: str | None, lax: str
 ) -> Unreachable:
-    looked = f"`{name_of(host, port)}` is in none of {', '.join(files)}" if files else "no file of known keys is named"
+    there = [file for file in files if Path(at_home(file)).exists()]
+    looked = f"`{name_of(host, port)}` is in none of {', '.join(there)}" if there else "there is no file of known keys"
     lines = [f"it shows {show(key.type, key.blob)}, and {looked}", problem]
     if lax:
         lines.append(f"{lax} does not apply: a key is never accepted unseen")

@@ -25,8 +25,8 @@ HONOURED = _names("""
     addressfamily bindaddress certificatefile challengeresponseauthentication ciphers compression connectionattempts
     connecttimeout globalknownhostsfile hostkeyalgorithms hostkeyalias hostname identitiesonly identityagent
     identityfile ignoreunknown kbdinteractiveauthentication kexalgorithms macs passwordauthentication port
-    preferredauthentications proxycommand proxyjump pubkeyacceptedalgorithms pubkeyacceptedkeytypes pubkeyauthentication requiredrsasize
-    serveraliveinterval stricthostkeychecking user userknownhostsfile
+    preferredauthentications proxycommand proxyjump pubkeyacceptedalgorithms pubkeyacceptedkeytypes
+    pubkeyauthentication requiredrsasize serveraliveinterval stricthostkeychecking user userknownhostsfile
 """)
 WITHOUT_EFFECT = _names("""
     # What concerns sessions of people, forwarded things and ssh's own multiplexing. Commands on hosts run in a clean

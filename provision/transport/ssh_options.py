@@ -84,7 +84,7 @@ def choose(algorithms: Algorithms | None, default: Sequence[str], available: Seq
     if algorithms is None:
         return tuple(default)
     sign = algorithms.wish[:1] if algorithms.wish[:1] in "+-^" else ""
-    patterns = [ALIASES.get(name, name) for name in algorithms.wish.lstrip("+-^").split(",") if name]
+    patterns = [name for name in algorithms.wish.lstrip("+-^").split(",") if name]
     wished = [name for pattern in patterns for name in available if fnmatchcase(name, pattern)]
     chosen = {
         "": lambda: wished,
@@ -97,9 +97,6 @@ def choose(algorithms: Algorithms | None, default: Sequence[str], available: Seq
             algorithms.where, f"none of `{algorithms.wish}` is available", f"available are {', '.join(available)}"
         )
     return tuple(dict.fromkeys(chosen))
-
-
-ALIASES = {"curve25519-sha256": "curve25519-sha256@libssh.org", "ssh-rsa": "rsa-sha2-512"}
 
 
 def _files(config: str | None) -> tuple[str, ...]:
@@ -140,7 +137,7 @@ class _Maker:
             host=reader.host,
             port=reader.port,
             user=reader.user,
-            identities=identities or DEFAULT_KEYS,
+            identities=identities or tuple(at_home(path) for path in DEFAULT_KEYS),
             default_identities=not identities,
             certificates=reader.paths("certificatefile"),
             identities_only=reader.yes("identitiesonly"),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ssh.sshd import Sshd, available
+from .sshd import Sshd, available
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,22 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
         pytest.skip("needs root and sshd")
     with contextlib.ExitStack() as stack:
 
-        def start(name: str = "sshd", host_keys: tuple[str, ...] = ("ed25519",), **settings: str) -> Sshd:
-            return stack.enter_context(Sshd(tmp_path / name, settings, host_keys).running())
+        def start(
+            name: str = "sshd", host_keys: tuple[str, ...] = ("ed25519",), setup: str = "", **settings: str
+        ) -> Sshd:
+            return stack.enter_context(Sshd(tmp_path / name, settings, host_keys, setup).running())
 
         yield start
+
+
+@pytest.fixture
+def stable(tmp_path: Path) -> Callable[[object], str]:
+    """An error's text without what differs from run to run: folders, ports, fingerprints."""
+
+    def clean(error: object) -> str:
+        text = str(error).replace(str(tmp_path), "/tmp/x")
+        text = re.sub(r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:...", text)
+        text = re.sub(r"(port |-p |127\.0\.0\.1\]:)\d+", r"\g<1>NNNN", text)
+        return re.sub(r"\b\d+\.\d+\.\d+\.\d+(?= port 5\d+)", "127.0.0.1", text)
+
+    return clean

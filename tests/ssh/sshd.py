@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -15,6 +16,12 @@ from pathlib import Path
 from provision.transport import Target
 
 SSHD = "/usr/sbin/sshd"
+PRIVATE = """
+mkdir -p "$1/layer" && mount -t tmpfs none "$1/layer" && mkdir "$1/layer/upper" "$1/layer/work"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/layer/upper,workdir=$1/layer/work" /etc
+mount -t tmpfs none /home
+install -m 644 "$1/authorized_keys" /home/authorized_keys
+"""
 
 
 def available() -> bool:
@@ -31,10 +38,20 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "", *more: str) 
 
 
 class Sshd:
-    """One sshd: `folder` holds its configuration, keys and log; `key` is a client key that may log in as root."""
+    """One sshd: `folder` holds its configuration, keys and log; `key` is a client key that may log in.
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], host_keys: tuple[str, ...] = ("ed25519",)) -> None:
+    `setup` is shell text that makes users and sudoers; it and sshd see copies of /etc and /home that nobody else sees.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str],
+        host_keys: tuple[str, ...] = ("ed25519",),
+        setup: str = "",
+    ) -> None:
         self.folder = folder
+        self.setup = setup
         folder.mkdir(parents=True, exist_ok=True)
         self.port = _free_port()
         self.key = keygen(folder / "client")
@@ -47,7 +64,7 @@ class Sshd:
         lines = {
             "ListenAddress": f"127.0.0.1:{self.port}",
             "PidFile": "none",
-            "AuthorizedKeysFile": str(self.authorized),
+            "AuthorizedKeysFile": "/home/authorized_keys" if setup else str(self.authorized),
             "PermitRootLogin": "yes",
             "StrictModes": "no",
             "UsePAM": "no",
@@ -69,9 +86,8 @@ class Sshd:
     def running(self) -> Iterator[Sshd]:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd keeps nothing, and does not start without
         with self.log.open("w") as log:
-            process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")], stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen(self._argv(), stderr=log, start_new_session=True)
+        self._process = process
         try:
             _wait(self.port, process)
             yield self
@@ -82,6 +98,19 @@ class Sshd:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(3)
                     break
+
+    def _argv(self) -> list[str]:
+        argv = [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        if not self.setup:
+            return argv
+        script = f"{PRIVATE}\n{self.setup}\nexec {shlex.join(argv)}"
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", str(self.folder)]
+
+    def reload(self) -> None:
+        """Have it read its configuration and keys again."""
+        self._process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        _wait(self.port, self._process)
 
     def target(self, **changes: object) -> Target:
         """How to reach it as root with its key and its known_hosts."""

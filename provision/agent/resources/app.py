@@ -132,6 +132,7 @@ class State:
     age: float = 0.0
     problem: str = ""
     holder: Optional[str] = None
+    simulated: bool = False
     pending: List[str] = field(default_factory=list)
 
 
@@ -170,6 +171,7 @@ def _inputs(spec: Spec, system: System) -> Dict[str, Any]:
         "generation": generation.path if generation else None,
         "activation": generations.variables(system, generation) if generation else {},
         "key": digest.load_key(system),
+        "simulated": bool(spec.gpus) and bool((system.facts.get("gpu") or {}).get("simulated")),
         "code": checkout.head(spec.code) if spec.code else None,
         "configuration": {path: _hash(system, path) for path in spec.configuration},
         "pending": [path for path in watched if path in system.pending] if system.check else [],
@@ -355,7 +357,7 @@ def fields(spec: Spec, state: State) -> Dict[str, Any]:
         "digest": state.carried,
         "generation": state.generation,
     }
-    found["code"] = state.code
+    found.update(code=state.code, simulated=state.simulated)
     if spec.port is not None:
         found.update(port=spec.port, url="http://127.0.0.1:%d%s" % (spec.port, spec.health.get("path", "/")))
     return found

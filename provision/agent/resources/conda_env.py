@@ -11,11 +11,14 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from .. import floor, generations, inspection, prefix, pruning, records, seal
+from .. import floor, generations, seal
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
+
+_LONGEST_INTERPRETER = 120
+"""Bytes of `PREFIX/bin/python3.11` beyond which installers write `#!/usr/bin/env python`."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,8 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     note = floor.notice(spec.floor, system.facts)
     if note:
         emit(output=note + "\n")
+    from .. import prefix
+
     prefix.build(system, spec, action.arguments["clean"], emit)
     return {}
 
@@ -193,6 +198,8 @@ def _there(spec: Spec, system: System, path: str) -> str:
 def _with_packages(spec: Spec, system: System, known: State, current: Optional[generations.Generation]) -> State:
     """The package lists too; they cost a look into the prefix and the lock's listing."""
     from dataclasses import replace
+
+    from .. import inspection, prefix, records
 
     locked = json.loads(system.read(system.blob(str(spec.listing_blob))))
     want, stray = prefix.listing_lines(locked), []
@@ -243,11 +250,11 @@ def _check_place(spec: Spec, state: State, link: str) -> None:
 
 def _check_length(spec: Spec, state: State) -> None:
     interpreter = os.path.join(state.expected, "bin", "python3.11")
-    if len(os.fsencode(interpreter)) > inspection.LONGEST_INTERPRETER:
+    if len(os.fsencode(interpreter)) > _LONGEST_INTERPRETER:
         raise Refusal(
             "the path of environment `%s` is too long" % spec.name,
             "`%s` has %d bytes; over %d, scripts cannot name their interpreter"
-            % (interpreter, len(os.fsencode(interpreter)), inspection.LONGEST_INTERPRETER),
+            % (interpreter, len(os.fsencode(interpreter)), _LONGEST_INTERPRETER),
             "give the environment a shorter name, or set a shorter `root`",
         )
 
@@ -267,6 +274,8 @@ def _removal(spec: Spec, state: State, link: str) -> List[Action]:
 
 def _remove(spec: Spec, system: System) -> Dict[str, Any]:
     link = generations.link_path(spec.root, spec.name)
+    from .. import pruning
+
     with generations.lock_environment(system, spec.root, spec.name):
         paths = [generation.path for generation in generations.sealed(system, spec.root, spec.name)]
         used = pruning.users(paths)

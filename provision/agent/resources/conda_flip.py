@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List
 
-from .. import flipping, generations, pruning
+from .. import flipping, generations
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -104,6 +104,8 @@ def decide(spec: Spec, state: State) -> List[Action]:
 
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     """Remember the units; for a flip, rename the link, release the lock's hold, and remove what nobody needs."""
+    from .. import pruning
+
     spec: Spec = action.arguments["spec"]
     with generations.lock_environment(system, spec.root, spec.name):
         wanted = generations.find(system, spec.root, spec.name, spec.lock)

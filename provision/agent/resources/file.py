@@ -99,11 +99,11 @@ def observe(spec: Spec, system: System) -> State:
     """Look at the path, and at its parent where something would be made. Refusal for an unknown owner or group."""
     path = os.path.realpath(spec.path) if spec.follows and os.path.islink(spec.path) else spec.path.rstrip("/") or "/"
     found = system.lstat(path)
-    wanted = {"owner_id": _user(spec.owner, system), "group_id": _group(spec.group, system)}
+    wanted: Dict[str, Any] = {"owner_id": _user(spec.owner, system), "group_id": _group(spec.group, system)}
     if found is None:
         return State(path, parent=_parent(path, system), **wanted)
     kind = _kind(found.st_mode)
-    common = {
+    common: Dict[str, Any] = {
         "mode": stat.S_IMODE(found.st_mode),
         "uid": found.st_uid,
         "gid": found.st_gid,

@@ -59,7 +59,7 @@ class Spec:
 
 
 def _check_repository(repo: str) -> None:
-    scheme, separator, rest = repo.partition("://")
+    _, separator, rest = repo.partition("://")
     if not repo.startswith(_PROTOCOLS) and (separator or "::" in repo or ":" not in repo or repo.startswith("-")):
         raise ValueError("repo %r: http, https, ssh and file are the protocols that are allowed" % repo)
     if separator and ":" in rest.partition("/")[0].rpartition("@")[0]:

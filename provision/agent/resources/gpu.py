@@ -17,7 +17,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 @dataclass(frozen=True)
 class Spec:
-    """Minimal driver, CUDA version of the driver, number, memory (MiB each) and compute capability; `kind` is part of the name.
+    """Minimal driver, its CUDA, number, memory (MiB each) and compute capability; `kind` is part of a name.
 
     - gpu:
         driver: "520.61.05"

@@ -119,7 +119,5 @@ def _running(spec: Spec, up: bool) -> List[Action]:
 
 
 def _action(verb: Verb, spec: Spec, word: str, before: str = "", after: str = "") -> Action:
-    arguments = {"do": word, "name": spec.name}
-    return Action(
-        verb, units.full(spec.name), arguments, before and before + "\n" or None, after and after + "\n" or None
-    )
+    shown = [text + "\n" if text else None for text in (before, after)]
+    return Action(verb, units.full(spec.name), {"do": word, "name": spec.name}, shown[0], shown[1])

@@ -140,7 +140,7 @@ def _open(options: Options, name: str, password: str | None, prompts: Prompts) -
         connect_kwargs={
             "sock": stream,
             "timeout": left,
-            "banner_timeout": left,
+            "banner_timeout": left + 5,  # the time-out above ends it, and can be told from a hang-up
             "channel_timeout": OPEN_DEADLINE,
             "compress": options.compression,
             "transport_factory": functools.partial(Handshake.begin, options=options, known_types=types),

@@ -30,9 +30,19 @@ from provision.transport.ssh_options import Options, choose
 
 __all__ = ["Handshake", "SshWire", "describe"]
 
-KEX = ("curve25519-sha256@libssh.org", "mlkem768x25519-sha256", "ecdh-sha2-nistp256", "ecdh-sha2-nistp384",
-       "ecdh-sha2-nistp521", "diffie-hellman-group16-sha512", "diffie-hellman-group-exchange-sha256",
-       "diffie-hellman-group14-sha256")  # fmt: skip
+LIBSSH = "curve25519-sha256@libssh.org"
+STANDARD = "curve25519-sha256"
+KEX = (
+    STANDARD,
+    LIBSSH,
+    "mlkem768x25519-sha256",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group-exchange-sha256",
+    "diffie-hellman-group14-sha256",
+)
 """curve25519 first: 1.5 ms, where group16 takes 63; ssh_config's KexAlgorithms chooses otherwise."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
@@ -45,6 +55,8 @@ AGENT_DEADLINE = 5.0
 class Handshake(ServiceRequestingTransport):  # type: ignore[misc]
     """A transport that offers what the options say, and sends its first login without waiting to be invited."""
 
+    _kex_info = ServiceRequestingTransport._kex_info | {STANDARD: ServiceRequestingTransport._kex_info[LIBSSH]}
+    """The library knows curve25519 by its old name only; hardened servers offer it by the standard's (RFC 8731)."""
     _active_check_timeout = 1.0  # how often an idle thread wakes up; closing wakes it at once
     _login: _LoginHandler | None = None
     _host_key_types: tuple[str, ...] = ()

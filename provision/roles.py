@@ -1,0 +1,502 @@
+"""Playbooks and roles from files: imports, blocks and our short forms resolved into flat lists of tasks.
+
+Owns reading and static checks of words and options; collects errors so that one run shows all. Renders nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence as Words
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from provision import modules, translate
+from provision.errors import Mark, ProvisionError, ProvisionErrors
+from provision.playbook import (
+    Condition,
+    LoopControl,
+    Play,
+    Playbook,
+    PlayKeywords,
+    Role,
+    RoleEntry,
+    Section,
+    SharedData,
+    Task,
+    TaskKeywords,
+    keywords,
+    unknown_keyword,
+    validate,
+)
+from provision.source import Mapping, Sequence, Template, load, nearest
+from provision.variables import Layer
+
+__all__ = ["load_playbook"]
+
+MAX_IMPORTS = 50
+_EMPTY = Layer("", {})
+_TASK_WORDS = keywords(TaskKeywords)
+_ENTRY_WORDS = {"when", "tags", "become", "become_user", "vars", "no_log", "notify"}
+
+
+def load_playbook(path: Path | str, roles_path: Words[Path | str] = ()) -> Playbook:
+    """The plays of a file; raises ProvisionErrors with everything that is wrong in it and in its roles.
+
+    Roles are looked for in `roles_path`, then in `roles/` beside the playbook, in its parent folder and here.
+    """
+    path = Path(path)
+    bases = [path.parent / "roles", path.parent.parent / "roles", Path("roles"), path.parent]
+    loader = _Loader(path, [*(Path(base) for base in roles_path), *bases])
+    plays = loader.plays(path, 0)
+    if loader.errors:
+        raise loader.errors[0] if len(loader.errors) == 1 else ProvisionErrors(loader.errors)
+    return Playbook(path, tuple(plays))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inherited:
+    """What tasks take over from the play's role entry, blocks and imports around them."""
+
+    directory: Path
+    role: Role | None = None
+    when: tuple[Condition, ...] = ()
+    tags: frozenset[str] = frozenset()
+    become: Any = None
+    become_user: Any = None
+    environment: tuple[Mapping, ...] = ()
+    variables: tuple[Layer, ...] = ()
+    notify: tuple[str, ...] = ()
+    no_log: Any = None
+    ignore_errors: Any = None
+    check_mode: Any = None
+    depth: int = 0
+
+
+class _Loader:
+    def __init__(self, path: Path, bases: list[Path]) -> None:
+        self.path = path
+        self.bases = bases
+        self.errors: list[ProvisionError] = []
+        self.roles: dict[str, Role] = {}
+        self.handlers: list[Task] = []
+        self.count = 0
+
+    def plays(self, path: Path, depth: int) -> list[Play]:
+        content = load(path)
+        if not isinstance(content, Sequence):
+            raise ProvisionError(f"`{path}` is no playbook", where=Mark(str(path), 1, 1), hint="it is a list of plays, each `- hosts: …`")
+        plays: list[Play] = []
+        for item, mark in zip(content, content.marks, strict=True):
+            try:
+                if isinstance(item, Mapping) and "import_playbook" in item:
+                    plays += self.imported(path, item, depth)
+                else:
+                    plays.append(self.play(path, item, mark))
+            except ProvisionError as error:
+                self.failed(error)
+        return plays
+
+    def imported(self, path: Path, item: Mapping, depth: int) -> list[Play]:
+        where = item.value_mark("import_playbook")
+        if set(item) - {"import_playbook", "name"} or not isinstance(item["import_playbook"], str) or isinstance(item["import_playbook"], Template):
+            raise ProvisionError("`import_playbook` takes a plain file name and nothing else", where=where)
+        if depth > MAX_IMPORTS:
+            raise ProvisionError(f"`{item['import_playbook']}` imports itself", where=where)
+        other = path.parent / item["import_playbook"]
+        if not other.is_file():
+            raise ProvisionError(f"there is no playbook `{other}`", where=where)
+        return self.plays(other, depth + 1)
+
+    def failed(self, error: ProvisionError) -> None:
+        self.errors += error.errors if isinstance(error, ProvisionErrors) else [error]
+
+    def play(self, path: Path, item: Any, mark: Mark) -> Play:
+        if not isinstance(item, Mapping):
+            raise ProvisionError("a play is a mapping", where=mark, hint="it starts with `- hosts: …`")
+        words = validate(PlayKeywords, item, "play")
+        self.roles, self.handlers = {}, []
+        outer = _Inherited(path.parent, tags=_tags(item))
+        sections = (
+            Section("pre_tasks", tuple(self.tasks(item.get("pre_tasks"), outer))),
+            Section("tasks", tuple(self.main(item, outer))),
+            Section("post_tasks", tuple(self.tasks(item.get("post_tasks"), outer))),
+        )
+        handlers = (*self.handlers, *self.tasks(item.get("handlers"), outer))
+        name = str(words.name or "")
+        hosts = ":".join(words.hosts) if isinstance(words.hosts, list) else words.hosts
+        play = Play(
+            name=name or str(hosts),
+            hosts=hosts,
+            where=item.value_mark("hosts"),
+            path=path,
+            sections=tuple(_keyed(section) for section in sections),
+            handlers=tuple(replace(task, key=f"handlers:{index}") for index, task in enumerate(handlers)),
+            roles=tuple(self.roles.values()),
+            variables=tuple(self.play_variables(item, path)),
+            become=words.become,
+            become_user=words.become_user,
+            become_method=words.become_method,
+            remote_user=words.remote_user,
+            connection=words.connection,
+            environment=(item["environment"],) if item.get("environment") else (),
+        )
+        self.errors += _notified(play)
+        return play
+
+    def play_variables(self, item: Mapping, path: Path) -> Iterator[Layer]:
+        """vars_files win over vars, the last of them over the others."""
+        files = item.get("vars_files") or []
+        marks = files.marks if isinstance(files, Sequence) else []
+        for name, mark in reversed(list(zip(files, marks, strict=False))):
+            if not isinstance(name, str) or isinstance(name, Template):
+                raise ProvisionError("`vars_files` takes plain file names", where=mark, cause="which file is read must be known before any host is")
+            file = path.parent / name
+            if not file.is_file():
+                raise ProvisionError(f"there is no file `{file}`", where=mark, context="vars_files")
+            yield Layer(f"`{file}`", _variables(file))
+        if item.get("vars"):
+            yield Layer("the play's vars", item["vars"])
+
+    def main(self, item: Mapping, outer: _Inherited) -> Iterator[Task]:
+        """Roles, then our short forms, then tasks."""
+        yield from self.role_entries(item.get("roles"), outer)
+        for key, word in (("environments", "conda_env"), ("shared_data", ""), ("apps", "app")):
+            content = item.get(key)
+            if content is None:
+                continue
+            entries = content if isinstance(content, Sequence) else [content]
+            marks = content.marks if isinstance(content, Sequence) else [item.value_mark(key)]
+            for entry, mark in zip(entries, marks, strict=True):
+                try:
+                    yield from self.short_form(key, word, entry, mark, outer)
+                except ProvisionError as error:
+                    self.failed(error)
+        yield from self.tasks(item.get("tasks"), outer)
+
+    def role_entries(self, entries: Any, outer: _Inherited) -> Iterator[Task]:
+        for entry, mark in zip(entries or [], entries.marks if entries else [], strict=True):
+            try:
+                yield from self.role_entry(entry, mark, outer)
+            except ProvisionError as error:
+                self.failed(error)
+
+    def role_entry(self, entry: Any, mark: Mark, outer: _Inherited) -> Iterator[Task]:
+        if isinstance(entry, str):
+            yield from self.role(entry, mark, _EMPTY, outer)
+            return
+        if not isinstance(entry, Mapping):
+            raise ProvisionError("a role is a name or a mapping with `role`", where=mark)
+        words = validate(RoleEntry, entry, "role of a play")
+        name = words.role or words.name
+        if not name:
+            raise ProvisionError("`role` is missing", where=mark, context="role of a play")
+        parameters = Layer(f"the vars of role `{name}` in the play", entry["vars"]) if entry.get("vars") else _EMPTY
+        yield from self.role(name, entry.value_mark("role" if words.role else "name"), parameters, _within(outer, entry))
+
+    def role(self, name: str, mark: Mark, parameters: Layer, outer: _Inherited, tasks_from: str = "main") -> Iterator[Task]:
+        if outer.depth > MAX_IMPORTS:
+            raise ProvisionError(f"the role `{name}` depends on itself", where=mark)
+        first = name not in self.roles
+        role = replace(self.found_role(name, mark), parameters=parameters)
+        inner = replace(outer, role=role, directory=role.path, depth=outer.depth + 1)
+        if first:
+            self.roles[name] = role
+            yield from self.dependencies(role, inner)
+            handlers = self.file_of(role.path / "handlers")
+            if handlers:
+                self.handlers += self.tasks(load(handlers), replace(inner, tags=frozenset(), when=()), str(handlers))
+        path = self.file_of(role.path / "tasks", tasks_from)
+        if path:
+            yield from self.tasks(load(path), inner, str(path))
+        elif tasks_from != "main":
+            raise ProvisionError(f"the role `{name}` has no tasks `{tasks_from}`", where=mark)
+
+    def found_role(self, name: str, mark: Mark) -> Role:
+        if isinstance(name, Template):
+            raise ProvisionError("the name of a role cannot be a template", where=mark)
+        path = next((base / name for base in self.bases if (base / name).is_dir()), None)
+        if path is None:
+            known = {entry.name for base in self.bases[:-1] if base.is_dir() for entry in base.iterdir() if entry.is_dir()}
+            looked = ", ".join(f"`{base}`" for base in dict.fromkeys(self.bases[:-1]))
+            raise ProvisionError(f"there is no role `{name}`", where=mark, cause=f"it was looked for in {looked}", hint=nearest(name, known))
+        return Role(name, path, self.layer(path, "defaults", name), self.layer(path, "vars", name), _EMPTY)
+
+    def layer(self, path: Path, kind: str, name: str) -> Layer:
+        file = self.file_of(path / kind)
+        return Layer(f"the {kind} of role `{name}`", _variables(file) if file else {})
+
+    def file_of(self, folder: Path, stem: str = "main") -> Path | None:
+        names = (stem, f"{stem}.yaml", f"{stem}.yml")
+        return next((folder / name for name in names if (folder / name).is_file()), None)
+
+    def dependencies(self, role: Role, inner: _Inherited) -> Iterator[Task]:
+        file = self.file_of(role.path / "meta")
+        content = load(file) if file else None
+        entries = content.get("dependencies") if isinstance(content, Mapping) else None
+        for entry, mark in zip(entries or [], entries.marks if entries else [], strict=True):
+            name = entry.get("role", entry.get("name")) if isinstance(entry, Mapping) else entry
+            if name not in self.roles:
+                yield from self.role_entry(entry, mark, replace(inner, role=None))
+
+    def tasks(self, content: Any, outer: _Inherited, file: str = "") -> list[Task]:
+        if content is None:
+            return []
+        if not isinstance(content, Sequence):
+            where = content.mark if isinstance(content, Mapping) else Mark(file, 1, 1)
+            self.failed(ProvisionError("tasks are a list", where=where, hint="each starts with `- name: …`"))
+            return []
+        result: list[Task] = []
+        for item, mark in zip(content, content.marks, strict=True):
+            try:
+                result += self.task(item, mark, outer)
+            except ProvisionError as error:
+                self.failed(error)
+        return result
+
+    def task(self, item: Any, mark: Mark, outer: _Inherited) -> list[Task]:
+        if not isinstance(item, Mapping):
+            raise ProvisionError("a task is a mapping", where=mark, hint="write `- name: …` and below it what is to be done")
+        if "block" in item:
+            return self.block(item, outer)
+        key = _word(item)
+        word = modules.canonical(key)
+        fields = Mapping(item.file, (item.mark.line, item.mark.column))
+        for name in item:
+            if name != key:
+                fields.put(name, item[name], item.places(name), item.texts.get(name))
+        words = validate(TaskKeywords, fields, _what(item))
+        if word in modules.IMPORTS:
+            return self.imported_tasks(word, item, key, outer)
+        arguments = translate.arguments_of(word, item[key], item.value_mark(key))
+        self.errors += [_in_task(error, item) for error in translate.check(word, arguments)]
+        return [self.made(item, words, word, arguments, outer)]
+
+    def made(self, item: Mapping, words: TaskKeywords, word: str, arguments: Mapping, outer: _Inherited) -> Task:
+        inner = _within(outer, item)
+        control = words.loop_control or LoopControl()
+        _refuse_broken_app(item, word)
+        return Task(
+            key="",
+            name=str(words.name) if not isinstance(words.name, Template) else words.name,
+            module=word,
+            arguments=arguments,
+            where=item.mark,
+            directory=inner.directory,
+            role=inner.role,
+            when=inner.when,
+            loop=item.get("loop"),
+            loop_where=item.value_mark("loop") if "loop" in item else None,
+            loop_var=control.loop_var,
+            index_var=control.index_var,
+            label=item["loop_control"].get("label") if item.get("loop_control") else None,
+            register=words.register_,
+            notify=inner.notify,
+            listen=_listed(item, "listen"),
+            tags=inner.tags,
+            become=inner.become,
+            become_user=inner.become_user,
+            environment=inner.environment,
+            variables=inner.variables,
+            changed_when=_conditions(item, "changed_when"),
+            failed_when=_conditions(item, "failed_when"),
+            ignore_errors=inner.ignore_errors,
+            no_log=inner.no_log,
+            check_mode=inner.check_mode,
+        )
+
+    def block(self, item: Mapping, outer: _Inherited) -> list[Task]:
+        fields = Mapping(item.file, (item.mark.line, item.mark.column))
+        for name in item:
+            if name != "block":
+                fields.put(name, item[name], item.places(name), item.texts.get(name))
+        for name in ("loop", "register", "changed_when", "failed_when", "listen"):
+            if name in fields:
+                raise ProvisionError(f"a block has no `{name}`", where=fields.key_mark(name), hint="put it on the tasks inside")
+        validate(TaskKeywords, fields, "block")
+        return self.tasks(item["block"], _within(outer, fields))
+
+    def imported_tasks(self, word: str, item: Mapping, key: str, outer: _Inherited) -> list[Task]:
+        where = item.value_mark(key)
+        if "loop" in item or "register" in item:
+            raise ProvisionError(f"`{word}` cannot be looped or registered", where=where)
+        inner = _within(outer, item)
+        value = item[key]
+        if word == "import_role":
+            if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or set(value) - {"name", "tasks_from"}:
+                raise ProvisionError("`import_role` needs `name`, and takes `tasks_from`", where=where)
+            tasks_from = str(value.get("tasks_from", "main")).removesuffix(".yml").removesuffix(".yaml")
+            return list(self.role(value["name"], value.value_mark("name"), _EMPTY, inner, tasks_from))
+        name = value.get("file") if isinstance(value, Mapping) else value
+        if not isinstance(name, str) or isinstance(name, Template):
+            raise ProvisionError("`import_tasks` needs a plain file name", where=where)
+        bases = [Path(item.file).parent, inner.directory / "tasks", inner.directory]
+        path = next((base / name for base in bases if (base / name).is_file()), None)
+        if path is None:
+            raise ProvisionError(f"there is no file `{name}`", where=where, cause="looked for " + ", ".join(f"`{base / name}`" for base in bases))
+        if inner.depth > MAX_IMPORTS:
+            raise ProvisionError(f"`{name}` imports itself", where=where)
+        return self.tasks(load(path), replace(inner, depth=inner.depth + 1), str(path))
+
+    def short_form(self, key: str, word: str, entry: Any, mark: Mark, outer: _Inherited) -> Iterator[Task]:
+        if not isinstance(entry, Mapping):
+            raise ProvisionError(f"an item of `{key}` is a mapping", where=mark)
+        if key == "shared_data":
+            validate(SharedData, entry, "shared_data")
+            yield from self.shared_data(entry, outer)
+            return
+        item = Mapping(entry.file, (entry.mark.line, entry.mark.column))
+        arguments = Mapping(entry.file, (entry.mark.line, entry.mark.column))
+        for name in entry:
+            into = item if name in _ENTRY_WORDS else arguments
+            into.put(name, entry[name], entry.places(name), entry.texts.get(name))
+        title = entry.get("name") or entry.get("file", "")
+        _put(item, "name", f"{'Environment' if word == 'conda_env' else 'App'} {title}", entry)
+        yield from self.built(item, word, arguments, outer)
+
+    def built(self, item: Mapping, word: str, arguments: Mapping, outer: _Inherited) -> list[Task]:
+        words = validate(TaskKeywords, item, f"`{item['name']}`")
+        arguments = translate.arguments_of(word, arguments, arguments.mark)
+        self.errors += translate.check(word, arguments)
+        return [self.made(item, words, word, arguments, outer)]
+
+    def shared_data(self, entry: Mapping, outer: _Inherited) -> Iterator[Task]:
+        root = entry.get("path", "/data")
+        common = {name: entry[name] for name in ("owner", "group", "mode") if name in entry}
+        for name in entry.get("directories") or []:
+            arguments = {"path": _joined(root, name, entry), "state": "directory", **common}
+            yield from self.built_from(entry, f"Shared directory {name}", "file", arguments, outer)
+        for path, target in (entry.get("links") or {}).items():
+            arguments = {"path": path, "target": _joined(root, target, entry)}
+            yield from self.built_from(entry, f"Shared link {path}", "link", arguments, outer)
+
+    def built_from(self, entry: Mapping, title: str, word: str, values: dict[str, Any], outer: _Inherited) -> list[Task]:
+        item = Mapping(entry.file, (entry.mark.line, entry.mark.column))
+        arguments = Mapping(entry.file, (entry.mark.line, entry.mark.column))
+        _put(item, "name", title, entry)
+        for name in ("when", "tags"):
+            if name in entry:
+                item.put(name, entry[name], entry.places(name))
+        for name, value in values.items():
+            arguments.put(name, value, entry.places(name if name in entry else "links"))
+        return self.built(item, word, arguments, outer)
+
+
+def _put(item: Mapping, key: str, text: str, entry: Mapping) -> None:
+    value = Template(text, entry.mark, text) if "{{" in text else text
+    item.put(key, value, entry.places(key))
+
+
+def _joined(root: Any, name: Any, entry: Mapping) -> str:
+    text = str(name) if str(name).startswith("/") else f"{root}/{name}"
+    return Template(text, entry.mark, text) if "{{" in text else text
+
+
+def _within(outer: _Inherited, item: Mapping) -> _Inherited:
+    """What holds inside a task, block, import or role entry."""
+    variables = (Layer("the vars of the task", item["vars"]), *outer.variables) if item.get("vars") and "role" not in item else outer.variables
+    return replace(
+        outer,
+        when=(*outer.when, *_conditions(item, "when")),
+        tags=outer.tags | _tags(item),
+        become=item.get("become", outer.become),
+        become_user=item.get("become_user", outer.become_user),
+        environment=(*outer.environment, item["environment"]) if item.get("environment") else outer.environment,
+        variables=variables,
+        notify=(*outer.notify, *_listed(item, "notify")),
+        no_log=item.get("no_log", outer.no_log),
+        ignore_errors=item.get("ignore_errors", outer.ignore_errors),
+        check_mode=item.get("check_mode", outer.check_mode),
+    )
+
+
+def _listed(item: Mapping, key: str) -> tuple[str, ...]:
+    value = item.get(key)
+    return tuple(value) if isinstance(value, list) else () if value is None else (value,)
+
+
+def _tags(item: Mapping) -> frozenset[str]:
+    words = _listed(item, "tags")
+    for word in words:
+        if isinstance(word, Template) or not isinstance(word, str):
+            raise ProvisionError("a tag is plain text", where=item.value_mark("tags"))
+    return frozenset(part.strip() for word in words for part in word.split(",") if part.strip())
+
+
+def _conditions(item: Mapping, key: str) -> tuple[Condition, ...]:
+    value = item.get(key)
+    if value is None:
+        return ()
+    if isinstance(value, Sequence):
+        pairs = list(zip(value, value.marks, strict=True))
+    else:
+        pairs = [(value, item.value_mark(key))]
+    for expression, mark in pairs:
+        if isinstance(expression, Template):
+            raise ProvisionError(f"`{key}` is an expression without braces", where=mark, hint="leave out `{{` and `}}`")
+    return tuple(Condition(expression, mark) for expression, mark in pairs)
+
+
+def _word(item: Mapping) -> str:
+    """The key of a task that says what is done; raises ProvisionError when there is none or more than one."""
+    others = [key for key in item if key not in _TASK_WORDS]
+    found = [key for key in others if modules.is_word(modules.canonical(str(key)))]
+    if len(found) == 1 and len(others) == 1:
+        return str(found[0])
+    if len(found) > 1:
+        names = " and ".join(f"`{key}`" for key in found)
+        raise ProvisionError("a task does one thing", where=item.key_mark(found[1]), context=_what(item), cause=f"it has {names}")
+    unknown = [key for key in others if key not in found]
+    if not unknown:
+        raise ProvisionError("a task says nothing to do", where=item.mark, context=_what(item), hint="name a resource, such as `file:`")
+    raise _unknown(unknown[0], item, bool(found))
+
+
+def _unknown(key: Any, item: Mapping, has_word: bool) -> ProvisionError:
+    if key in ("include_tasks", "include_role", "include_vars"):
+        hint = f"use `{key.replace('include', 'import')}`" if key != "include_vars" else "use `vars_files` of the play"
+        return ProvisionError(f"`{key}` is not supported yet", where=item.key_mark(key), context=_what(item), hint=hint)
+    known = _TASK_WORDS if has_word else _TASK_WORDS | modules.known_words()
+    error = unknown_keyword(key, item, _what(item), known)
+    if has_word or not error.summary.startswith("unknown"):
+        return error
+    return ProvisionError(f"`{key}` is no keyword and no resource", where=error.where, context=error.context, hint=error.hint)
+
+
+def _what(item: Mapping) -> str:
+    return f'task "{item["name"]}"' if item.get("name") else "task"
+
+
+def _in_task(error: ProvisionError, item: Mapping) -> ProvisionError:
+    if not error.context:
+        error.context = _what(item)
+    return error
+
+
+def _refuse_broken_app(item: Mapping, word: str) -> None:
+    for key in ("ignore_errors", "failed_when"):
+        if word == "app" and item.get(key):
+            raise ProvisionError(
+                f"an app has no `{key}`", where=item.key_mark(key), context=_what(item), cause="its environment would serve although the app is not healthy"
+            )
+
+
+def _variables(file: Path) -> Mapping:
+    content = load(file)
+    if content is None:
+        return Mapping(str(file), (1, 1))
+    if not isinstance(content, Mapping):
+        raise ProvisionError(f"`{file}` holds no variables", where=Mark(str(file), 1, 1), hint="it is a mapping, `name: value`")
+    return content
+
+
+def _keyed(section: Section) -> Section:
+    return replace(section, tasks=tuple(replace(task, key=f"{section.name}:{index}") for index, task in enumerate(section.tasks)))
+
+
+def _notified(play: Play) -> Iterator[ProvisionError]:
+    """Handlers that are notified and do not exist."""
+    names = {str(name) for task in play.handlers for name in (task.name, *task.listen, f"{task.role.name} : {task.name}" if task.role else task.name)}
+    for task in play.tasks:
+        for name in task.notify:
+            if not isinstance(name, Template) and name not in names:
+                yield ProvisionError(f"there is no handler `{name}`", where=task.where, context=f'task "{task.title}"', hint=nearest(name, names))
