@@ -76,7 +76,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
     return actions
 
 
-def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:  # noqa: ARG001 (nothing takes long here)
+def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     """Make one folder, or write or remove one file."""
     if action.arguments.get("folder"):
         system.mkdir(action.target, 0o755)
