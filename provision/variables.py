@@ -15,7 +15,7 @@ from provision.errors import ProvisionError
 from provision.render import Renderer, Unsettled
 from provision.source import Template
 
-__all__ = ["KnownAfterApply", "Layer", "Pending", "Registered", "Scope", "fact_variables"]
+__all__ = ["HostView", "KnownAfterApply", "Layer", "Pending", "Registered", "Scope", "fact_variables"]
 
 
 class Layer(NamedTuple):
@@ -37,11 +37,14 @@ class Pending:
 
 
 class Registered(dict[str, Any]):
-    """A registered result; `partial`: of a check, so that what it lacks is known only after apply."""
+    """A registered result; `partial`: of a check, so that what it lacks is known only after apply; `cut`: too long."""
 
     partial: bool = False
+    cut: frozenset[str] = frozenset()
 
     def __missing__(self, key: str) -> Any:
+        if key in self.cut:
+            raise ProvisionError(f"`{key}` of the registered result is cut", cause="it was longer than what is kept of a result")
         if self.partial:
             raise KnownAfterApply(f"`{key}` of a step that has not run")
         raise KeyError(key)

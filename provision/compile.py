@@ -1,0 +1,340 @@
+"""`next_batch(play, cursor, variables, results) -> (batch, cursor)`: what a host is to do next.
+
+Pure: the cursor is data, and the same arguments give the same batch. A batch ends before whatever needs a decision on
+an earlier step: a template or condition that reads its result, `failed_when`, the handlers that follow it. A batch
+with `barrier` or `done` carries no steps: all results before it were judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from provision import plan_task
+from provision.agent.protocol import Result
+from provision.errors import ProvisionError
+from provision.events import StepEnded
+from provision.plan_task import Outcome, PlannedStep, handler_id, handlers_by_id
+from provision.playbook import Play, Task
+from provision.render import Unsettled
+from provision.scopes import HostVariables, Run, Scopes
+from provision.settle import Awaited, error_of, judge, registered, values_of
+from provision.translate import Built
+from provision.variables import KnownAfterApply, Pending
+
+__all__ = ["Batch", "Cursor", "HostVariables", "PlannedStep", "Play", "Run", "handler_id", "next_batch", "start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """An environment whose link moves after the task at `position` (section, index)."""
+
+    position: tuple[int, int]
+    built: Built
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a host is in a play: all that the next call needs.
+
+    `queue` are handlers that still run before the task at `index`, None when no handlers are being run. `resumed`
+    are those that an earlier run left pending. `facts` holds set facts and registered results.
+    """
+
+    section: int = 0
+    index: int = 0
+    queue: tuple[str, ...] | None = None
+    notified: tuple[str, ...] = ()
+    resumed: tuple[str, ...] = ()
+    next_id: int = 1
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    awaited: tuple[Awaited, ...] = ()
+    built: Mapping[tuple[str, str], Built] = field(default_factory=dict)
+    apps: tuple[tuple[str, str, str], ...] = ()
+    flips: tuple[Flip, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a host does next, and what was decided meanwhile.
+
+    `verdicts`: tasks decided here (skipped, debug, assert, ...) and results judged here, in order. `barrier`: a
+    section ended, other hosts are waited for. `done`: the play has ended for this host. `failed`: the host takes no
+    further part. `forget`: handlers whose notifying task was judged unchanged, or that were skipped.
+    """
+
+    steps: tuple[PlannedStep, ...] = ()
+    verdicts: tuple[StepEnded, ...] = ()
+    blobs: Mapping[str, bytes | Path] = field(default_factory=dict)
+    barrier: bool = False
+    done: bool = False
+    failed: ProvisionError | None = None
+    forget: tuple[str, ...] = ()
+
+
+def start(play: Play, pending: Sequence[str] = ()) -> Cursor:
+    """The cursor before a play's first task; `pending` are handlers that a crashed run left."""
+    known = handlers_by_id(play)
+    return Cursor(resumed=tuple(name for name in dict.fromkeys(pending) if name in known))
+
+
+def next_batch(
+    play: Play,
+    cursor: Cursor,
+    variables: HostVariables,
+    results: Mapping[int, Result],
+    pending: Sequence[str] = (),
+) -> tuple[Batch, Cursor]:
+    """The next batch and the cursor after it; `results` are those of the batch before, `pending` as in `start`."""
+    if pending:
+        resumed = dict.fromkeys((*cursor.resumed, *start(play, pending).resumed))
+        cursor = replace(cursor, resumed=tuple(resumed))
+    return _Compiler(play, cursor, variables).run(results)
+
+
+class _Compiler:
+    """The work of one call; nothing outlives it but the cursor that it returns."""
+
+    def __init__(self, play: Play, cursor: Cursor, host: HostVariables) -> None:
+        self.play = play
+        self.host = host
+        self.cursor = cursor
+        self.dynamic = dict(cursor.facts)
+        self.scopes = Scopes(play, host, self.dynamic)
+        self.handlers = handlers_by_id(play)
+        self.steps: list[PlannedStep] = []
+        self.verdicts: list[StepEnded] = []
+        self.blobs: dict[str, bytes | Path] = {}
+        self.forget: list[str] = []
+        self.awaited: list[Awaited] = []
+
+    def run(self, results: Mapping[int, Result]) -> tuple[Batch, Cursor]:
+        failed = self.settle(results)
+        if failed:
+            return self.batch(failed=failed)
+        while True:
+            task, handler = self.current()
+            if task is None:
+                if self.steps:
+                    return self.batch()
+                if self.leave_section():
+                    return self.batch(barrier=self.cursor.section < len(self.play.sections), done=self.over)
+                continue
+            if handler is None and not plan_task.selected(task, self.host.run):
+                self.advance()
+                self.flip()
+                continue
+            try:
+                ends = self.take(task, handler)
+            except Unsettled:
+                return self.batch()
+            except ProvisionError as error:
+                return self.batch() if self.steps else self.batch(failed=_with_task(error, task))
+            if ends:
+                return self.batch()
+
+    @property
+    def over(self) -> bool:
+        return self.cursor.section >= len(self.play.sections)
+
+    def current(self) -> tuple[Task | None, str | None]:
+        """The task or handler that comes next; none at the end of a section whose handlers have run."""
+        cursor = self.cursor
+        tasks = self.play.sections[cursor.section].tasks if not self.over else ()
+        if cursor.queue is None and cursor.index < len(tasks):
+            return tasks[cursor.index], None
+        if cursor.queue:
+            return self.handlers[cursor.queue[0]], cursor.queue[0]
+        return self.flush(tasks)
+
+    def flush(self, tasks: Sequence[Task]) -> tuple[Task | None, str | None]:
+        """Start a round of handlers, unless steps are on their way that may notify more."""
+        if any(item.notify for item in self.awaited):
+            return None, None
+        cursor = self.cursor
+        at_end = cursor.index >= len(tasks)
+        resumed = cursor.resumed if at_end and (tasks or cursor.section == len(self.play.sections) - 1) else ()
+        wanted = {*cursor.notified, *resumed}
+        if wanted:
+            queue = tuple(name for name in self.handlers if name in wanted)
+            self.cursor = replace(cursor, queue=queue, notified=(), resumed=() if resumed else cursor.resumed)
+            return self.current()
+        self.cursor = replace(cursor, queue=None)
+        return (None, None) if at_end else self.current()
+
+    def leave_section(self) -> bool:
+        """Go to the next section; whether that is to be told (it is not, after a section without tasks)."""
+        if self.over:
+            return True
+        had_tasks = bool(self.play.sections[self.cursor.section].tasks)
+        self.cursor = replace(self.cursor, section=self.cursor.section + 1, index=0, queue=None)
+        rest = any(section.tasks for section in self.play.sections[self.cursor.section :])
+        if not rest and not self.cursor.resumed:
+            self.cursor = replace(self.cursor, section=len(self.play.sections))
+        return had_tasks or self.over
+
+    def take(self, task: Task, handler: str | None) -> bool:
+        """Plan a task and commit it; whether the batch ends after it."""
+        environment = plan_task.Environment(self.play, self.host, self.scopes, self.cursor.built)
+        try:
+            outcome = plan_task.plan(environment, task, self.cursor.next_id, handler)
+        except KnownAfterApply as error:
+            outcome = plan_task.unknown(environment, task, str(error), handler)
+        if outcome.failed and self.steps:
+            raise outcome.failed
+        self.commit(task, outcome, handler)
+        if outcome.failed:
+            raise outcome.failed
+        return outcome.ends
+
+    def commit(self, task: Task, outcome: Outcome, handler: str | None) -> None:
+        self.steps += outcome.steps
+        self.verdicts += outcome.verdicts
+        self.blobs |= outcome.blobs
+        if outcome.awaited:
+            self.awaited.append(outcome.awaited)
+        if handler and not outcome.steps:
+            self.forget.append(handler)
+        self.set({**outcome.facts, **self.kept(task, outcome)})
+        position = (self.cursor.section, self.cursor.index)
+        self.cursor = replace(
+            self.cursor,
+            next_id=self.cursor.next_id + len(outcome.steps),
+            built={**self.cursor.built, **{(item.root, item.name): item for item in outcome.built}},
+            apps=(*self.cursor.apps, *outcome.apps),
+            flips=(*self.cursor.flips, *self.planned_flips(task, outcome.built, position, handler)),
+        )
+        if handler:
+            self.cursor = replace(self.cursor, queue=(self.cursor.queue or ())[1:])
+        else:
+            self.advance()
+        self.flip()
+        if outcome.flush:
+            self.cursor = replace(self.cursor, queue=())
+
+    def kept(self, task: Task, outcome: Outcome) -> dict[str, Any]:
+        if task.register is None:
+            return {}
+        return {task.register: Pending(task.register) if outcome.awaited else outcome.registered}
+
+    def set(self, facts: Mapping[str, Any]) -> None:
+        if facts:
+            self.dynamic |= facts
+            self.scopes.changed()
+
+    def advance(self) -> None:
+        self.cursor = replace(self.cursor, index=self.cursor.index + 1)
+
+    def planned_flips(
+        self, task: Task, built: Iterable[Built], position: tuple[int, int], handler: str | None
+    ) -> Iterator[Flip]:
+        """The link of an environment moves after the last task of the play that has an app in it."""
+        for item in built:
+            last = position
+            for later, app in self.later_apps(position) if handler is None else ():
+                if plan_task.may_use(app, item, self.scopes):
+                    last = later
+            yield Flip(last, item, task)
+
+    def later_apps(self, position: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Task]]:
+        for section, content in enumerate(self.play.sections[position[0] :], position[0]):
+            for index, task in enumerate(content.tasks):
+                if (section, index) > position and task.module == "app" and plan_task.selected(task, self.host.run):
+                    yield (section, index), task
+
+    def flip(self) -> None:
+        """Add the flips that are due before the task at the cursor."""
+        here = (self.cursor.section, self.cursor.index)
+        due = [item for item in self.cursor.flips if item.position < here or self.cursor.queue is not None]
+        for item in due:
+            apps = tuple(name for root, environment, name in self.cursor.apps if (root, environment) == (item.built.root, item.built.name))
+            environment = plan_task.Environment(self.play, self.host, self.scopes, self.cursor.built)
+            outcome = plan_task.flip(environment, item.task, item.built, dict.fromkeys(apps), self.cursor.next_id)
+            self.steps += outcome.steps
+            if outcome.awaited:
+                self.awaited.append(outcome.awaited)
+            self.cursor = replace(self.cursor, next_id=self.cursor.next_id + len(outcome.steps))
+        self.cursor = replace(self.cursor, flips=tuple(item for item in self.cursor.flips if item not in due))
+
+    def settle(self, results: Mapping[int, Result]) -> ProvisionError | None:
+        """Judge what came back: register, notify, forget; the error of the first failure that is not ignored."""
+        failed = None
+        notified = dict.fromkeys(self.cursor.notified)
+        for awaited in self.cursor.awaited:
+            values, changed, error = self.settle_task(awaited, results)
+            failed = failed or error
+            if changed:
+                notified |= dict.fromkeys(awaited.notify)
+            else:
+                self.forget += [name for name in awaited.notify if name not in notified and awaited.task.changed_when]
+            if awaited.task.register:
+                self.set({awaited.task.register: values})
+        self.forget = [name for name in self.forget if name not in notified]
+        self.cursor = replace(self.cursor, notified=tuple(notified), awaited=())
+        return failed
+
+    def settle_task(self, awaited: Awaited, results: Mapping[int, Result]) -> tuple[Any, bool, ProvisionError | None]:
+        kept: list[Any] = []
+        changed, failed = False, None
+        for asked in awaited.asked:
+            if asked.step is None:
+                kept.append((asked, asked.fields or {}))
+                continue
+            result = results.get(asked.step)
+            if result is None or result.status == "skipped":
+                continue
+            values = values_of(result, awaited.check)
+            if awaited.task.changed_when or awaited.task.failed_when:
+                try:
+                    result = self.judged(awaited, asked, result, values)
+                except ProvisionError as error:
+                    failed = failed or _with_task(error, awaited.task)
+            kept.append((asked, values))
+            changed = changed or result.status == "changed"
+            if result.status == "failed" and not awaited.ignore_errors:
+                failed = failed or error_of(result, awaited.task.where, asked.title)
+        return registered(awaited, kept), changed, failed
+
+    def judged(self, awaited: Awaited, asked: Any, result: Result, values: Any) -> Result:
+        task = awaited.task
+        own: dict[str, Any] = {task.register: values} if task.register else {}
+        if awaited.looped:
+            own |= {task.loop_var: asked.item}
+            own |= {task.index_var: asked.index} if task.index_var else {}
+        scope = self.scopes.inner(task, own)
+        try:
+            result = judge(task, result, values, scope)
+        except KnownAfterApply:
+            pass
+        ignored = result.status == "failed" and awaited.ignore_errors
+        self.verdicts.append(
+            StepEnded(self.host.host, asked.title, task.where, result, ignored=ignored, handler=awaited.handler is not None)
+        )
+        return result
+
+    def batch(
+        self, *, failed: ProvisionError | None = None, barrier: bool = False, done: bool = False
+    ) -> tuple[Batch, Cursor]:
+        cursor = replace(self.cursor, facts=self.dynamic, awaited=tuple(self.awaited))
+        batch = Batch(
+            steps=() if failed else tuple(self.steps),
+            verdicts=tuple(self.verdicts),
+            blobs=self.blobs,
+            barrier=barrier and not done and not failed,
+            done=done or failed is not None,
+            failed=failed,
+            forget=tuple(dict.fromkeys(self.forget)),
+        )
+        return batch, cursor
+
+
+def _with_task(error: ProvisionError, task: Task) -> ProvisionError:
+    if not error.context:
+        error.context = f'task "{task.title}"'
+    if error.where is None:
+        error.where = task.where
+    error.exit_code = 2
+    return error

@@ -1,0 +1,87 @@
+"""Tasks that only think: debug, set_fact, assert, fail, meta. Decided on the control node, never sent.
+
+Pure functions of arguments and names; must not know batches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from provision.errors import ProvisionError
+from provision.playbook import Task
+from provision.source import plain
+from provision.variables import Scope
+
+__all__ = ["Decision", "decide"]
+
+_META = ("flush_handlers", "noop")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a directive came to; `facts` are to be set, `error` says why it failed, `flush`: run handlers now."""
+
+    message: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: ProvisionError | None = None
+    flush: bool = False
+
+
+def decide(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    """What a directive with these rendered arguments comes to."""
+    return _DECIDE[task.module](task, values, scope)
+
+
+def _debug(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    if "var" in values:
+        name = str(values["var"])
+        value = scope.renderer.evaluate(name, scope, task.arguments.value_mark("var"))
+        return Decision(f"{name}: {_shown(value)}", {name: value})
+    message = values.get("msg", "Hello world!")
+    return Decision(message if isinstance(message, str) else _shown(message), {"msg": message})
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
+
+
+def _set_fact(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    for name in values:
+        if not str(name).isidentifier():
+            raise ProvisionError(f"`{name}` is no name for a variable", where=task.arguments.key_mark(name))
+    return Decision(fields={"ansible_facts": values}, facts=values)
+
+
+def _assert(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    where = task.arguments.value_mark("that")
+    that = values.get("that", [])
+    for expression in that if isinstance(that, list) else [that]:
+        if not scope.renderer.test(expression, scope, where):
+            said = values.get("fail_msg", values.get("msg"))
+            summary = str(said) if said is not None else f"assertion failed: `{expression}`"
+            cause = f"`{expression}` is false" if said is not None else ""
+            return Decision(fields={"msg": summary, "assertion": str(expression)}, error=_failure(task, summary, cause))
+    return Decision(str(values.get("success_msg", "")), {"msg": "All assertions passed"})
+
+
+def _fail(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    message = str(values.get("msg", "Failed as requested from task"))
+    return Decision(fields={"msg": message}, error=_failure(task, message, ""))
+
+
+def _failure(task: Task, summary: str, cause: str) -> ProvisionError:
+    return ProvisionError(summary, where=task.where, context=f'task "{task.title}"', cause=cause, exit_code=2)
+
+
+def _meta(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    word = values.get("free_form")
+    if word not in _META:
+        raise ProvisionError(f"`meta: {word}` is not supported yet", where=task.where, hint="`meta: flush_handlers` is")
+    return Decision(flush=word == "flush_handlers")
+
+
+_DECIDE = {"debug": _debug, "set_fact": _set_fact, "assert": _assert, "fail": _fail, "meta": _meta}

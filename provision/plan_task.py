@@ -1,0 +1,462 @@
+"""One task on one host as steps or verdicts: loop, when, arguments, user, environment, notify.
+
+Pure: of the task and the names that it sees. Where a task stands in a play is `compile`'s matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from provision import directives
+from provision.agent.protocol import Result, Step
+from provision.errors import Mark, ProvisionError
+from provision.events import StepEnded
+from provision.filters import truth
+from provision.modules import DIRECTIVES
+from provision.playbook import Play, Task
+from provision.render import UndefinedVariable, Unsettled
+from provision.scopes import OMIT, HostVariables, Run, Scopes
+from provision.settle import Asked, Awaited, holds, registered, skipped_fields
+from provision.source import Template
+from provision.translate import Built, Translated, root_of
+from provision.variables import KnownAfterApply, Scope
+
+__all__ = ["Environment", "Outcome", "PlannedStep", "flip", "handler_id", "handlers_by_id", "may_use", "plan", "selected", "unknown"]
+
+MAX_ITEMS = 10_000
+_SHOWN = 60
+_ARGUMENT_WORDS = {"command": ("argv", "cmd"), "shell": ("cmd",)}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
+
+    `task` is the same for all items of a loop.
+    """
+
+    step: Step
+    title: str
+    where: Mark | None
+    handler: bool = False
+    ignore_errors: bool = False
+    no_log: bool = False
+    judged: bool = False
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends."""
+
+    steps: tuple[PlannedStep, ...] = ()
+    verdicts: tuple[StepEnded, ...] = ()
+    blobs: Mapping[str, bytes | Path] = field(default_factory=dict)
+    awaited: Awaited | None = None
+    registered: Any = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    built: tuple[Built, ...] = ()
+    apps: tuple[tuple[str, str, str], ...] = ()
+    ends: bool = False
+    flush: bool = False
+    failed: ProvisionError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a task is planned in."""
+
+    play: Play
+    host: HostVariables
+    scopes: Scopes
+    built: Mapping[tuple[str, str], Built]
+
+    @property
+    def run(self) -> Run:
+        return self.host.run
+
+
+@dataclass(slots=True)
+class _Item:
+    """One item of a loop, or the whole task without one."""
+
+    scope: Scope
+    title: str
+    value: Any = None
+    index: int = 0
+
+
+def handler_id(play: Play, task: Task) -> str:
+    """The id of a handler in a host's journal; the same in every run while its names stay."""
+    return hashlib.sha256(f"{play.name}\0{task.title}".encode()).hexdigest()[:16]
+
+
+def handlers_by_id(play: Play) -> dict[str, Task]:
+    """The handlers by id, in the order in which they run; of two with one name the last counts."""
+    return {handler_id(play, task): task for task in play.handlers}
+
+
+def selected(task: Task, run: Run) -> bool:
+    """Whether `--tags` and `--skip-tags` let a task run, as in Ansible."""
+    tags = task.tags or frozenset(("untagged",))
+    tagged = bool(task.tags)
+    wanted = run.tags or frozenset(("all",))
+    never = "never" in tags
+    chosen = (
+        ("all" in wanted and not never)
+        or bool(tags & wanted)
+        or "always" in tags
+        or ("tagged" in wanted and tagged and not never)
+    )
+    skipped = bool(tags & run.skip_tags) or ("tagged" in run.skip_tags and tagged)
+    if "all" in run.skip_tags:
+        skipped = "always" not in tags or "always" in run.skip_tags
+    return chosen and not skipped
+
+
+def plan(environment: Environment, task: Task, first_id: int, handler: str | None) -> Outcome:
+    """What a task comes to now; raises Unsettled, KnownAfterApply and ProvisionError."""
+    scope = environment.scopes.of(task)
+    if task.loop is None:
+        items = [_Item(scope, _title(task, scope))]
+    else:
+        try:
+            items = list(_items(environment, task, scope))
+        except UndefinedVariable:
+            if all(holds([condition], scope) for condition in task.when):
+                raise
+            items = []
+        if not items:
+            return _skipped_whole(environment, task, scope, handler)
+    planner = _Planner(environment, task, first_id, handler)
+    for item in items:
+        planner.item(item)
+        if planner.failed:
+            break
+    return planner.outcome()
+
+
+def unknown(environment: Environment, task: Task, reason: str, handler: str | None) -> Outcome:
+    """The outcome, in a check, of a task that depends on what only a real run can know."""
+    message = f"known after apply: {reason}"
+    verdict = _verdict(environment, task, _raw_title(task), Result(-1, "skipped"), message, handler)
+    return Outcome(verdicts=(verdict,), registered=_unknown_result())
+
+
+def _unknown_result() -> Any:
+    from provision.variables import Registered
+
+    result = Registered()
+    result.partial = True
+    return result
+
+
+def flip(
+    environment: Environment, task: Task, built: Built, apps: Iterable[str], step_id: int
+) -> Outcome:
+    """The step that lets an environment serve, after its apps are healthy on it."""
+    role = f"{task.role.name} : " if task.role else ""
+    title = f"{role}Environment {built.name} serves"
+    spec: dict[str, Any] = {"name": built.name, "lock": built.lock, "root": built.root, "apps": list(apps), "keep": built.keep, "takeover": built.takeover}
+    own = replace(task, loop=None, register=None, notify=(), changed_when=(), failed_when=(), ignore_errors=False)
+    planner = _Planner(environment, own, step_id, None)
+    item = _Item(environment.scopes.of(own), title)
+    planner.step(item, Translated("conda_flip", spec), False)
+    return planner.outcome()
+
+
+def may_use(task: Task, built: Built, scopes: Scopes) -> bool:
+    """Whether an app task is, or may be, in an environment; what cannot be told yet counts."""
+    arguments = task.arguments
+    if "environment" not in arguments:
+        return False
+    try:
+        scope = scopes.of(task)
+        values = [arguments["environment"]] if task.loop is None else list(_looped(task, scope, scopes))
+        names = [scope.render(value) for value in values] if task.loop is None else values
+        root = scope.render(arguments.get("root")) or root_of(scope)
+    except (ProvisionError, Unsettled, KnownAfterApply):
+        return True
+    return built.name in names and root == built.root
+
+
+def _looped(task: Task, scope: Scope, scopes: Scopes) -> Iterator[Any]:
+    for value in scope.render(task.loop):
+        yield scopes.inner(task, {task.loop_var: value}).render(task.arguments["environment"])
+
+
+def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item]:
+    values = scope.render(task.loop)
+    if not isinstance(values, list):
+        raise ProvisionError(
+            "a loop goes over a list", where=task.loop_where, context=f'task "{task.title}"', cause=f"it is {_kind(values)}", hint="of a mapping, `dict2items` makes a list"
+        )
+    if len(values) > MAX_ITEMS:
+        raise ProvisionError(f"a loop over {len(values)} items", where=task.loop_where, cause=f"the limit is {MAX_ITEMS}")
+    for index, value in enumerate(values):
+        names = {task.loop_var: value, "ansible_loop_var": task.loop_var}
+        if task.index_var:
+            names[task.index_var] = index
+        inner = environment.scopes.inner(task, names)
+        label = inner.render(task.label) if task.label is not None else value
+        yield _Item(inner, f"{_title(task, inner)} ({_label(label)})", value, index)
+
+
+def _kind(value: Any) -> str:
+    return {str: "text", dict: "a mapping", int: "a number", bool: "a truth value"}.get(type(value), "nothing" if value is None else type(value).__name__)
+
+
+def _label(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _raw_title(task: Task) -> str:
+    return str(task.title)
+
+
+def _title(task: Task, scope: Scope) -> str:
+    """The task's name as people read it; one that cannot be rendered stays as it was written."""
+    if not isinstance(task.name, Template):
+        return task.title
+    try:
+        name = str(scope.render(task.name))
+    except (ProvisionError, Unsettled, KnownAfterApply):
+        return task.title
+    return f"{task.role.name} : {name}" if task.role else name
+
+
+def _verdict(
+    environment: Environment, task: Task, title: str, result: Result, message: str, handler: str | None, ignored: bool = False
+) -> StepEnded:
+    return StepEnded(environment.host.host, title, task.where, result, message, ignored, handler is not None)
+
+
+def _skipped_whole(environment: Environment, task: Task, scope: Scope, handler: str | None) -> Outcome:
+    reason = "no items"
+    verdict = _verdict(environment, task, _title(task, scope), Result(-1, "skipped"), reason, handler)
+    awaited = Awaited(task, (), True)
+    whole = registered(awaited, [])
+    whole.update(skipped_fields(reason))
+    return Outcome(verdicts=(verdict,), registered=whole)
+
+
+class _Planner:
+    """Gathers the outcome of one task over its items."""
+
+    def __init__(self, environment: Environment, task: Task, first_id: int, handler: str | None) -> None:
+        self.environment = environment
+        self.task = task
+        self.handler = handler
+        self.next_id = first_id
+        self.steps: list[PlannedStep] = []
+        self.verdicts: list[StepEnded] = []
+        self.asked: list[Asked] = []
+        self.blobs: dict[str, bytes | Path] = {}
+        self.facts: dict[str, Any] = {}
+        self.built: list[Built] = []
+        self.apps: list[tuple[str, str, str]] = []
+        self.flush = False
+        self.failed: ProvisionError | None = None
+        self.notify: tuple[str, ...] = ()
+        self.ignore = False
+        self.check = False
+
+    def item(self, item: _Item) -> None:
+        """Decide one item: skip it, think, or make a step."""
+        scope = item.scope
+        for condition in self.task.when:
+            if not scope.renderer.test(condition.expression, scope, condition.where):
+                self.skip(item, f"`{condition.expression}` is false")
+                return
+        self.ignore = self.flag(self.task.ignore_errors, scope)
+        if self.task.module in DIRECTIVES:
+            self.think(item)
+        else:
+            translated, sensitive = self.translated(item)
+            self.step(item, translated, sensitive)
+
+    def skip(self, item: _Item, reason: str) -> None:
+        self.decided(item, Result(-1, "skipped"), reason, skipped_fields(reason))
+
+    def decided(self, item: _Item, result: Result, message: str, fields: Mapping[str, Any], ignored: bool = False) -> None:
+        self.asked.append(Asked(None, item.title, item.value, item.index, fields))
+        hidden = self.flag(self.task.no_log, item.scope) and result.status != "skipped"
+        title, said = (_raw_title(self.task), "hidden by no_log") if hidden else (item.title, message)
+        self.verdicts.append(_verdict(self.environment, self.task, title, result, said, self.handler, ignored))
+
+    def think(self, item: _Item) -> None:
+        values = _without_omitted(item.scope.render(self.task.arguments))
+        decision = directives.decide(self.task, values, item.scope)
+        fields = {"changed": False, "failed": decision.error is not None, **decision.fields}
+        self.facts |= decision.facts
+        self.flush = self.flush or decision.flush
+        error = decision.error
+        if error is None:
+            if self.task.module != "meta":
+                self.decided(item, Result(-1, "ok", fields=fields), decision.message, fields)
+            return
+        said = {"summary": error.summary, "cause": error.cause, "hint": error.hint}
+        self.decided(item, Result(-1, "failed", fields=fields, error=said), "", fields, self.ignore)
+        if not self.ignore:
+            self.failed = error
+
+    def translated(self, item: _Item) -> tuple[Translated, bool]:
+        """The step's spec, and whether a secret went into it."""
+        scope, task = item.scope, self.task
+        scope.touched = False
+        values: dict[str, Any] = {}
+        for key, value in task.arguments.items():
+            if key != "secrets":
+                values[key] = scope.render(value)
+            if scope.touched and key in _ARGUMENT_WORDS.get(task.module, ()):
+                raise _secret_argument(task, key)
+        sensitive = scope.touched
+        if "secrets" in task.arguments:
+            values["secrets"] = scope.render(task.arguments["secrets"])
+            sensitive = sensitive or bool(values["secrets"])
+        if task.module == "conda_env" and self.environment.run.forward:
+            values["forward"] = True
+        scope.touched = False
+        translated = self.environment.run.translator.translate(
+            task, _without_omitted(values), scope, self.environment.play.directory, self.environment.built
+        )
+        self.remember(translated, values)
+        return translated, sensitive or scope.touched
+
+    def remember(self, translated: Translated, values: Mapping[str, Any]) -> None:
+        """Environments that are built, and apps that run, for the flips."""
+        spec = translated.spec
+        self.blobs |= translated.blobs
+        if translated.resource == "conda_env" and spec.get("state", "present") == "present":
+            root = spec.get("root", "/opt/conda")
+            self.built.append(Built(spec["name"], root, spec["lock"], values.get("keep", 2), spec.get("takeover", False)))
+        if translated.resource == "app" and spec.get("state", "started") == "started":
+            self.apps.append((spec["root"], spec.get("environment", ""), spec["name"]))
+
+    def step(self, item: _Item, translated: Translated, sensitive: bool) -> None:
+        task, scope = self.task, item.scope
+        no_log = self.flag(task.no_log, scope)
+        judged = bool(task.changed_when or task.failed_when)
+        self.check = self.flag(task.check_mode, scope, self.environment.run.check)
+        self.notify = self.notified(scope)
+        title = _raw_title(task) if no_log and task.loop is not None else item.title
+        step = Step(
+            id=self.next_id,
+            resource=translated.resource,
+            spec=translated.spec,
+            name=title,
+            user=self.user(scope),
+            check=self.check,
+            on_failure="continue" if self.ignore or task.failed_when else "stop",
+            sensitive=sensitive or no_log,
+            environment=self.variables(scope),
+            notify=list(self.notify),
+        )
+        self.next_id += 1
+        self.asked.append(Asked(step.id, title, item.value, item.index))
+        self.steps.append(
+            PlannedStep(step, title, task.where, self.handler is not None, self.ignore, step.sensitive, judged, task.key)
+        )
+
+    def flag(self, value: Any, scope: Scope, default: bool = False) -> bool:
+        if value is None:
+            return default
+        return truth(scope.render(value)) if isinstance(value, Template) else bool(value)
+
+    def user(self, scope: Scope) -> str | None:
+        """Whom the step runs as; None is who the agent runs as. Variables win over keywords, as in Ansible."""
+        host, task, play = self.environment.host, self.task, self.environment.play
+        agent = host.facts.get("user", "root")
+        if not becomes(task, play, scope, host.run):
+            return host.login_user if host.login_user not in ("", agent) else None
+        user = _first(_variable(scope, "ansible_become_user"), task.become_user, play.become_user, "root")
+        name = str(scope.render(user))
+        return None if name == agent else name
+
+    def variables(self, scope: Scope) -> dict[str, str]:
+        result: dict[str, str] = {}
+        for mapping in (*self.environment.play.environment, *self.task.environment):
+            rendered = scope.render(mapping)
+            result |= {str(name): _text(value) for name, value in rendered.items()}
+        return result
+
+    def notified(self, scope: Scope) -> tuple[str, ...]:
+        """The ids of the handlers that the task notifies, by name or by what they listen to."""
+        if not self.task.notify:
+            return ()
+        handlers = handlers_by_id(self.environment.play)
+        found: dict[str, None] = {}
+        for written in self.task.notify:
+            name = str(scope.render(written))
+            own = [key for key, task in handlers.items() if _answers(task, name)]
+            if not own:
+                raise ProvisionError(f"there is no handler `{name}`", where=self.task.where, context=f'task "{self.task.title}"')
+            found |= dict.fromkeys(own)
+        return tuple(found)
+
+    def outcome(self) -> Outcome:
+        task = self.task
+        if self.handler and self.steps:
+            last = self.steps[-1]
+            self.steps[-1] = replace(last, step=replace(last.step, clears=[self.handler]))
+        looped = task.loop is not None
+        awaited = Awaited(task, tuple(self.asked), looped, self.handler, self.notify, self.ignore, self.check)
+        kept = None
+        if not self.steps and task.register:
+            kept = registered(awaited, [(asked, asked.fields or {}) for asked in self.asked])
+        return Outcome(
+            steps=tuple(self.steps),
+            verdicts=tuple(self.verdicts),
+            blobs=self.blobs,
+            awaited=awaited if self.steps else None,
+            registered=kept,
+            facts=self.facts,
+            built=tuple(self.built),
+            apps=tuple(self.apps),
+            ends=bool(task.failed_when and self.steps),
+            flush=self.flush,
+            failed=self.failed,
+        )
+
+
+def becomes(task: Task, play: Play, scope: Scope, run: Run) -> bool:
+    """Whether a task becomes another user."""
+    value = _first(_variable(scope, "ansible_become"), task.become, play.become, run.become)
+    return truth(scope.render(value))
+
+
+def _variable(scope: Scope, name: str) -> Any:
+    value = scope.raw(name)
+    return value if isinstance(value, str | bool | int) else None
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _answers(task: Task, name: str) -> bool:
+    return name in (str(task.name), task.title) or name in task.listen
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _without_omitted(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if not (isinstance(value, str) and value == OMIT)}
+
+
+def _secret_argument(task: Task, key: str) -> ProvisionError:
+    return ProvisionError(
+        "a secret in a command's arguments",
+        where=task.arguments.value_mark(key),
+        context=f'task "{task.title}"',
+        cause="every user of the host can read the arguments of a running command",
+        hint="give it in `stdin`, or in a file",
+    )

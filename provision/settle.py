@@ -1,0 +1,124 @@
+"""What came back from a host, judged: registered values, changed_when and failed_when, notified handlers, failure.
+
+Pure: of results and what was asked for, never of the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from provision.agent.protocol import Result
+from provision.errors import Mark, ProvisionError
+from provision.playbook import Condition, Task
+from provision.variables import Registered, Scope
+
+__all__ = ["Asked", "Awaited", "error_of", "holds", "judge", "registered", "skipped_fields", "values_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One step, or one item that was decided here: then `step` is None and `fields` is its result."""
+
+    step: int | None
+    title: str
+    item: Any = None
+    index: int = 0
+    fields: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A task whose steps are on their way; `handler` is its id when it is one."""
+
+    task: Task
+    asked: tuple[Asked, ...]
+    looped: bool
+    handler: str | None = None
+    notify: tuple[str, ...] = ()
+    ignore_errors: bool = False
+    check: bool = False
+
+
+def values_of(result: Result, check: bool) -> Registered:
+    """A result as templates see it, with Ansible's words."""
+    values = Registered(result.fields)
+    for name in result.cut:
+        values.pop(name, None)
+    for stream in ("stdout", "stderr"):
+        if isinstance(values.get(stream), str):
+            values.setdefault(f"{stream}_lines", values[stream].splitlines())
+    values["changed"] = result.status == "changed"
+    values["failed"] = result.status == "failed"
+    if result.error:
+        values.setdefault("msg", result.error.get("summary", ""))
+    values.partial = check and result.status == "changed"
+    values.cut = frozenset(result.cut)
+    return values
+
+
+def skipped_fields(reason: str) -> dict[str, Any]:
+    """What is registered of a task that was skipped."""
+    return {"changed": False, "failed": False, "skipped": True, "skip_reason": reason}
+
+
+def registered(awaited: Awaited, results: Sequence[tuple[Asked, Mapping[str, Any]]]) -> Registered:
+    """What `register` keeps of a task: its result, or with a loop those of all items."""
+    if not awaited.looped:
+        return _registered(results[0][1]) if results else Registered(skipped_fields("not run"))
+    items = []
+    for asked, values in results:
+        item = _registered(values)
+        item.update({awaited.task.loop_var: asked.item, "ansible_loop_var": awaited.task.loop_var})
+        items.append(item)
+    whole = Registered(
+        results=items,
+        changed=any(item["changed"] for item in items),
+        failed=any(item["failed"] for item in items),
+        msg="All items completed",
+    )
+    if items and all(item.get("skipped") for item in items):
+        whole["skipped"] = True
+    return whole
+
+
+def _registered(values: Mapping[str, Any]) -> Registered:
+    copy = Registered(values)
+    copy.partial = getattr(values, "partial", False)
+    copy.cut = getattr(values, "cut", frozenset())
+    return copy
+
+
+def judge(task: Task, result: Result, values: Registered, scope: Scope) -> Result:
+    """The result after the task's `changed_when` and `failed_when`; `scope` knows the result by its registered name."""
+    status = result.status
+    if task.failed_when:
+        failed = holds(task.failed_when, scope)
+        status = "failed" if failed else "changed" if status == "failed" else status
+    if task.changed_when and status != "failed":
+        status = "changed" if holds(task.changed_when, scope) else "ok"
+    if status == result.status:
+        return result
+    values["changed"], values["failed"] = status == "changed", status == "failed"
+    error = result.error
+    if status == "failed" and not error:
+        error = {"summary": "the task's `failed_when` holds", "cause": _shown(task.failed_when), "hint": ""}
+    return replace(result, status=status, error=error if status == "failed" else None)
+
+
+def holds(conditions: Sequence[Condition], scope: Scope) -> bool:
+    """Whether all conditions hold."""
+    return all(scope.renderer.test(condition.expression, scope, condition.where) for condition in conditions)
+
+
+def _shown(conditions: Sequence[Condition]) -> str:
+    return " and ".join(f"`{condition.expression}`" for condition in conditions)
+
+
+def error_of(result: Result, where: Mark, title: str) -> ProvisionError:
+    """A failed result as the error that ends its host."""
+    said = result.error or {}
+    return ProvisionError(
+        said.get("summary") or "the step failed", where=where, context=f'task "{title}"', cause=said.get("cause") or "", hint=said.get("hint") or "", exit_code=2
+    )
