@@ -75,10 +75,13 @@ class Batch:
     forget: tuple[str, ...] = ()
 
 
-def start(play: Play, pending: Sequence[str] = ()) -> Cursor:
-    """The cursor before a play's first task; `pending` are handlers that a crashed run left."""
+def start(play: Play, pending: Sequence[str] = (), first_id: int = 1) -> Cursor:
+    """The cursor before a play's first task; `pending` are handlers that a crashed run left.
+
+    Ids of steps count from `first_id`; a cursor's `next_id` is where the next play of the host goes on.
+    """
     known = handlers_by_id(play)
-    return Cursor(resumed=tuple(name for name in dict.fromkeys(pending) if name in known))
+    return Cursor(next_id=first_id, resumed=tuple(name for name in dict.fromkeys(pending) if name in known))
 
 
 def next_batch(
@@ -250,7 +253,11 @@ class _Compiler:
         here = (self.cursor.section, self.cursor.index)
         due = [item for item in self.cursor.flips if item.position < here or self.cursor.queue is not None]
         for item in due:
-            apps = tuple(name for root, environment, name in self.cursor.apps if (root, environment) == (item.built.root, item.built.name))
+            apps = tuple(
+                name
+                for root, environment, name in self.cursor.apps
+                if (root, environment) == (item.built.root, item.built.name)
+            )
             environment = plan_task.Environment(self.play, self.host, self.scopes, self.cursor.built)
             outcome = plan_task.flip(environment, item.task, item.built, dict.fromkeys(apps), self.cursor.next_id)
             self.steps += outcome.steps
@@ -311,7 +318,9 @@ class _Compiler:
             pass
         ignored = result.status == "failed" and awaited.ignore_errors
         self.verdicts.append(
-            StepEnded(self.host.host, asked.title, task.where, result, ignored=ignored, handler=awaited.handler is not None)
+            StepEnded(
+                self.host.host, asked.title, task.where, result, ignored=ignored, handler=awaited.handler is not None
+            )
         )
         return result
 

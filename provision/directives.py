@@ -49,7 +49,7 @@ def _shown(value: Any) -> str:
     return json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
 
 
-def _set_fact(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+def _set_fact(task: Task, values: dict[str, Any], _: Scope) -> Decision:
     for name in values:
         if not str(name).isidentifier():
             raise ProvisionError(f"`{name}` is no name for a variable", where=task.arguments.key_mark(name))
@@ -68,7 +68,7 @@ def _assert(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
     return Decision(str(values.get("success_msg", "")), {"msg": "All assertions passed"})
 
 
-def _fail(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+def _fail(task: Task, values: dict[str, Any], _: Scope) -> Decision:
     message = str(values.get("msg", "Failed as requested from task"))
     return Decision(fields={"msg": message}, error=_failure(task, message, ""))
 
@@ -77,7 +77,7 @@ def _failure(task: Task, summary: str, cause: str) -> ProvisionError:
     return ProvisionError(summary, where=task.where, context=f'task "{task.title}"', cause=cause, exit_code=2)
 
 
-def _meta(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+def _meta(task: Task, values: dict[str, Any], _: Scope) -> Decision:
     word = values.get("free_form")
     if word not in _META:
         raise ProvisionError(f"`meta: {word}` is not supported yet", where=task.where, hint="`meta: flush_handlers` is")

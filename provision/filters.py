@@ -9,6 +9,7 @@ import base64
 import hashlib
 import itertools
 import json
+import operator
 import posixpath
 import re
 from collections.abc import Callable, Iterable
@@ -93,7 +94,12 @@ def _flags(ignorecase: bool, multiline: bool) -> int:
 
 
 def _regex_replace(
-    value: Any = "", pattern: str = "", replacement: str = "", ignorecase: bool = False, multiline: bool = False, count: int = 0
+    value: Any = "",
+    pattern: str = "",
+    replacement: str = "",
+    ignorecase: bool = False,
+    multiline: bool = False,
+    count: int = 0,
 ) -> str:
     return re.sub(pattern, replacement, str(value), count=count, flags=_flags(ignorecase, multiline))
 
@@ -127,10 +133,20 @@ class _Dumper(yaml.SafeDumper):
         return super().increase_indent(flow, indentless and False)
 
 
-def _yaml(value: Any, indent: int = 2, sort_keys: bool = True, width: int = 4096, default_flow_style: bool | None = None) -> str:
+def _yaml(
+    value: Any, indent: int = 2, sort_keys: bool = True, width: int = 4096, default_flow_style: bool | None = None
+) -> str:
     _no_undefined(value)
     return str(
-        yaml.dump(plain(value), Dumper=_Dumper, indent=indent, sort_keys=sort_keys, width=width, allow_unicode=True, default_flow_style=default_flow_style)
+        yaml.dump(
+            plain(value),
+            Dumper=_Dumper,
+            indent=indent,
+            sort_keys=sort_keys,
+            width=width,
+            allow_unicode=True,
+            default_flow_style=default_flow_style,
+        )
     )
 
 
@@ -153,7 +169,9 @@ def _hash(value: str, kind: str = "sha1") -> str:
 
 def _quote(value: Any) -> str:
     text = str(value)
-    return text if text and re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII) else "'" + text.replace("'", "'\"'\"'") + "'"
+    return (
+        text if text and re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII) else "'" + text.replace("'", "'\"'\"'") + "'"
+    )
 
 
 def _comment(text: str, style: str = "plain", decoration: str = "# ") -> str:
@@ -167,7 +185,9 @@ def _splitext(path: str) -> list[str]:
     return list(posixpath.splitext(path))
 
 
-def _listed(operation: Callable[[list[Any], list[Any]], list[Any]]) -> Callable[[Iterable[Any], Iterable[Any]], list[Any]]:
+def _listed(
+    operation: Callable[[list[Any], list[Any]], list[Any]],
+) -> Callable[[Iterable[Any], Iterable[Any]], list[Any]]:
     return lambda left, right: operation(list(left), list(right))
 
 
@@ -175,20 +195,32 @@ def _unique(values: list[Any]) -> list[Any]:
     return [value for position, value in enumerate(values) if value not in values[:position]]
 
 
-def _version(value: Any, other: Any, operator: str = "==", strict: bool | None = None, version_type: str | None = None) -> bool:
+_COMPARED: dict[str, Callable[[Version, Version], bool]] = {
+    "==": operator.eq,
+    "=": operator.eq,
+    "eq": operator.eq,
+    "!=": operator.ne,
+    "<>": operator.ne,
+    "ne": operator.ne,
+    "<": operator.lt,
+    "lt": operator.lt,
+    "<=": operator.le,
+    "le": operator.le,
+    ">": operator.gt,
+    "gt": operator.gt,
+    ">=": operator.ge,
+    "ge": operator.ge,
+}
+
+
+def _version(value: Any, other: Any, sign: str = "==") -> bool:
     """Compare as versions: `x is version('11.8', '>=')`."""
+    if sign not in _COMPARED:
+        raise FilterArgumentError(f"version: unknown operator `{sign}`")
     try:
-        left, right = Version(str(value)), Version(str(other))
+        return _COMPARED[sign](Version(str(value)), Version(str(other)))
     except InvalidVersion as error:
         raise FilterArgumentError(str(error)) from None
-    compare: dict[str, bool] = {
-        "==": left == right, "=": left == right, "eq": left == right, "!=": left != right, "<>": left != right, "ne": left != right,
-        "<": left < right, "lt": left < right, "<=": left <= right, "le": left <= right,
-        ">": left > right, "gt": left > right, ">=": left >= right, "ge": left >= right,
-    }  # fmt: skip
-    if operator not in compare:
-        raise FilterArgumentError(f"version: unknown operator `{operator}`")
-    return compare[operator]
 
 
 def _result(field: str) -> Callable[[Any], bool]:
@@ -269,5 +301,3 @@ TESTS: dict[str, Callable[..., Any]] = {
     "version": _version,
     "version_compare": _version,
 }
-
-

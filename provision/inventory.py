@@ -87,7 +87,10 @@ class Inventory:
         narrowed = [host for host in chosen if host in within]
         if not narrowed and not empty:
             raise ProvisionError(
-                f"`--limit {limit}` leaves no host of `{pattern}`", where=where, cause=f"`{pattern}` is {_few(chosen)}", hint=self._near(limit)
+                f"`--limit {limit}` leaves no host of `{pattern}`",
+                where=where,
+                cause=f"`{pattern}` is {_few(chosen)}",
+                hint=self._near(limit),
             )
         return narrowed
 
@@ -150,7 +153,9 @@ def load_inventory(paths: Sequence[Path | str]) -> Inventory:
     directories: dict[Path, None] = {}
     for path in sources:
         if not path.exists():
-            raise ProvisionError(f"there is no inventory `{path}`", hint="name it with `-i FILE`, or make one with `inventory.yaml`")
+            raise ProvisionError(
+                f"there is no inventory `{path}`", hint="name it with `-i FILE`, or make one with `inventory.yaml`"
+            )
         directories[path if path.is_dir() else path.parent] = None
         for file in _files_of(path):
             reader.read(file)
@@ -180,7 +185,9 @@ class _Reader:
         if content is None:
             return
         if not isinstance(content, Mapping):
-            raise ProvisionError(f"`{path}` is no inventory", where=Mark(str(path), 1, 1), hint="it starts with groups, such as `all:`")
+            raise ProvisionError(
+                f"`{path}` is no inventory", where=Mark(str(path), 1, 1), hint="it starts with groups, such as `all:`"
+            )
         for name in content:
             self.group(str(name), content[name], content.key_mark(name), content.value_mark(name))
 
@@ -193,7 +200,11 @@ class _Reader:
         for key in body:
             if key not in ("hosts", "children", "vars"):
                 raise ProvisionError(
-                    f"a group has no `{key}`", where=body.key_mark(key), context=f"group `{name}`", hint=nearest(str(key), {"hosts", "children", "vars"}) or "a group holds `hosts`, `children` and `vars`"
+                    f"a group has no `{key}`",
+                    where=body.key_mark(key),
+                    context=f"group `{name}`",
+                    hint=nearest(str(key), {"hosts", "children", "vars"})
+                    or "a group holds `hosts`, `children` and `vars`",
                 )
         for key, read in (("vars", self.group_variables), ("children", self.children), ("hosts", self.group_hosts)):
             if body.get(key) is not None:
@@ -204,7 +215,9 @@ class _Reader:
         priority = group.variables.pop("ansible_group_priority", None)
         if priority is not None:
             if not isinstance(priority, int):
-                raise ProvisionError("`ansible_group_priority` is not a number", where=variables.value_mark("ansible_group_priority"))
+                raise ProvisionError(
+                    "`ansible_group_priority` is not a number", where=variables.value_mark("ansible_group_priority")
+                )
             group.priority = priority
 
     def children(self, group: Group, children: Mapping) -> None:
@@ -214,7 +227,9 @@ class _Reader:
             group.children[str(name)] = mark
             self.groups[str(name)].parents[group.name] = None
             if self._reaches(str(name), group.name):
-                raise ProvisionError(f"the group `{name}` is inside itself", where=mark, cause=f"it holds `{group.name}`, which holds it")
+                raise ProvisionError(
+                    f"the group `{name}` is inside itself", where=mark, cause=f"it holds `{group.name}`, which holds it"
+                )
 
     def _reaches(self, start: str, goal: str) -> bool:
         todo, seen = [start], set()
@@ -285,7 +300,9 @@ class _Reader:
                 found[name] = None
                 todo += self.groups[name].parents
         groups = (self.groups[name] for name in found)
-        return tuple(group.name for group in sorted(groups, key=lambda group: (group.depth, group.priority, group.name)))
+        return tuple(
+            group.name for group in sorted(groups, key=lambda group: (group.depth, group.priority, group.name))
+        )
 
 
 def _yaml(path: Path) -> Any:
@@ -294,26 +311,39 @@ def _yaml(path: Path) -> Any:
     try:
         return load(path)
     except ProvisionError:
-        if path.is_file() and path.suffix not in (".yml", ".yaml", ".json") and _NOT_YAML.search(path.read_text(errors="replace")):
+        if (
+            path.is_file()
+            and path.suffix not in (".yml", ".yaml", ".json")
+            and _NOT_YAML.search(path.read_text(errors="replace"))
+        ):
             raise _not_yaml(path) from None
         raise
 
 
 def _not_yaml(path: Path) -> ProvisionError:
     return ProvisionError(
-        f"`{path}` is not a YAML inventory", cause="INI and executable inventories are not supported", hint="`ansible-inventory --list --yaml` turns one into YAML"
+        f"`{path}` is not a YAML inventory",
+        cause="INI and executable inventories are not supported",
+        hint="`ansible-inventory --list --yaml` turns one into YAML",
     )
 
 
 def _check_name(name: str, where: Mark) -> None:
     if not name or any(sign in name for sign in " ,:&!*?[]~@/"):
-        raise ProvisionError(f"`{name}` is no name for a group", where=where, hint="use letters, digits, `_`, `-` and `.`")
+        raise ProvisionError(
+            f"`{name}` is no name for a group", where=where, hint="use letters, digits, `_`, `-` and `.`"
+        )
 
 
 def _mapping(value: Any, what: str, where: Mark) -> Mapping:
     if not isinstance(value, Mapping):
         kind = "a list" if isinstance(value, list) else f"`{value}`"
-        raise ProvisionError(f"{what} is not a mapping", where=where, cause=f"it is {kind}", hint="write `name:` with a colon, one a line")
+        raise ProvisionError(
+            f"{what} is not a mapping",
+            where=where,
+            cause=f"it is {kind}",
+            hint="write `name:` with a colon, one a line",
+        )
     return value
 
 
@@ -330,14 +360,20 @@ def _variables_at(path: Path) -> dict[str, Any]:
     if path.is_dir():
         result: dict[str, Any] = {}
         for entry in sorted(path.iterdir()):
-            if not entry.name.startswith(".") and not entry.name.endswith(_IGNORED) and (entry.is_dir() or entry.suffix in _EXTENSIONS):
+            if (
+                not entry.name.startswith(".")
+                and not entry.name.endswith(_IGNORED)
+                and (entry.is_dir() or entry.suffix in _EXTENSIONS)
+            ):
                 result |= _variables_at(entry)
         return result
     content = load(path)
     if content is None:
         return {}
     if not isinstance(content, Mapping):
-        raise ProvisionError(f"`{path}` holds no variables", where=Mark(str(path), 1, 1), hint="it is a mapping, `name: value`")
+        raise ProvisionError(
+            f"`{path}` holds no variables", where=Mark(str(path), 1, 1), hint="it is a mapping, `name: value`"
+        )
     return content
 
 

@@ -88,7 +88,7 @@ def canonical(word: str) -> str:
 
 def is_word(word: str) -> bool:
     """Whether a task may start with this word."""
-    return word in MODULES and _shipped(MODULES[word].resource) or word in DIRECTIVES or word in IMPORTS
+    return (word in MODULES and _shipped(MODULES[word].resource)) or word in DIRECTIVES or word in IMPORTS
 
 
 def known_words() -> set[str]:

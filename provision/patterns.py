@@ -32,7 +32,11 @@ def expand(pattern: str, where: Mark | None = None) -> list[str]:
         position = match.end()
     rest = pattern[position:]
     if "[" in rest or "]" in rest:
-        raise ProvisionError(f"`{pattern}` holds a range that is none", where=where, hint="write `gpu[01:16]`, `gpu[a:d]` or `gpu[01:16:2]`")
+        raise ProvisionError(
+            f"`{pattern}` holds a range that is none",
+            where=where,
+            hint="write `gpu[01:16]`, `gpu[a:d]` or `gpu[01:16:2]`",
+        )
     if total > MAX_HOSTS:
         raise ProvisionError(f"`{pattern}` stands for {total} hosts", where=where, cause=f"the limit is {MAX_HOSTS}")
     return ["".join(parts) for parts in itertools.product(*pieces, [rest])]
@@ -41,31 +45,44 @@ def expand(pattern: str, where: Mark | None = None) -> list[str]:
 def _range(match: re.Match[str], where: Mark | None) -> list[str]:
     begin, end, step = match[1] or "0", match[2], int(match[3] or "1")
     if begin.isdigit() != end.isdigit() or step < 1:
-        raise ProvisionError(f"the range `{match[0]}` is none", where=where, hint="both ends are numbers, or both are letters")
+        raise ProvisionError(
+            f"the range `{match[0]}` is none", where=where, hint="both ends are numbers, or both are letters"
+        )
     if not begin.isdigit():
         letters = range(ord(begin), ord(end) + 1, step)
         return _not_empty([chr(letter) for letter in letters], match[0], where)
     width = len(begin) if len(begin) > 1 and begin[0] == "0" else 0
     if width and len(begin) != len(end):
         raise ProvisionError(
-            f"the ends of the range `{match[0]}` differ in width", where=where, cause="a leading zero asks for names of one width", hint=f"write `[{begin}:{end.zfill(width)}]`"
+            f"the ends of the range `{match[0]}` differ in width",
+            where=where,
+            cause="a leading zero asks for names of one width",
+            hint=f"write `[{begin}:{end.zfill(width)}]`",
         )
     if int(end) - int(begin) > MAX_HOSTS * step:
-        raise ProvisionError(f"the range `{match[0]}` is too large", where=where, cause=f"the limit is {MAX_HOSTS} hosts")
+        raise ProvisionError(
+            f"the range `{match[0]}` is too large", where=where, cause=f"the limit is {MAX_HOSTS} hosts"
+        )
     return _not_empty([str(number).zfill(width) for number in range(int(begin), int(end) + 1, step)], match[0], where)
 
 
 def _not_empty(names: list[str], text: str, where: Mark | None) -> list[str]:
     if not names:
-        raise ProvisionError(f"the range `{text}` is empty", where=where, hint="its first end must not be larger than its last")
+        raise ProvisionError(
+            f"the range `{text}` is empty", where=where, hint="its first end must not be larger than its last"
+        )
     return names
 
 
-def select(pattern: str, hosts: Iterable[str], groups: Mapping[str, Sequence[str]], where: Mark | None = None) -> list[str]:
+def select(
+    pattern: str, hosts: Iterable[str], groups: Mapping[str, Sequence[str]], where: Mark | None = None
+) -> list[str]:
     """The hosts that a pattern names, in its order; raises ProvisionError for a plain name that nothing has."""
     known = dict.fromkeys(hosts)
     terms = list(_terms(pattern, where))
-    chosen = dict.fromkeys(host for term in terms if term[0] not in "&!" for host in _matches(term, known, groups, where))
+    chosen = dict.fromkeys(
+        host for term in terms if term[0] not in "&!" for host in _matches(term, known, groups, where)
+    )
     if all(term[0] in "&!" for term in terms):
         chosen = dict(known)
     for term in terms:
@@ -103,7 +120,9 @@ def _split(pattern: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _matches(term: str, hosts: Mapping[str, None], groups: Mapping[str, Sequence[str]], where: Mark | None) -> Sequence[str]:
+def _matches(
+    term: str, hosts: Mapping[str, None], groups: Mapping[str, Sequence[str]], where: Mark | None
+) -> Sequence[str]:
     if term.startswith("~"):
         return _found(_regex(term[1:], where), hosts, groups)
     if term in groups:

@@ -26,7 +26,18 @@ from provision.source import Template
 from provision.translate import Built, Translated, root_of
 from provision.variables import KnownAfterApply, Scope
 
-__all__ = ["Environment", "Outcome", "PlannedStep", "flip", "handler_id", "handlers_by_id", "may_use", "plan", "selected", "unknown"]
+__all__ = [
+    "Environment",
+    "Outcome",
+    "PlannedStep",
+    "flip",
+    "handler_id",
+    "handlers_by_id",
+    "may_use",
+    "plan",
+    "selected",
+    "unknown",
+]
 
 MAX_ITEMS = 10_000
 _SHOWN = 60
@@ -156,13 +167,18 @@ def _unknown_result() -> Any:
     return result
 
 
-def flip(
-    environment: Environment, task: Task, built: Built, apps: Iterable[str], step_id: int
-) -> Outcome:
+def flip(environment: Environment, task: Task, built: Built, apps: Iterable[str], step_id: int) -> Outcome:
     """The step that lets an environment serve, after its apps are healthy on it."""
     role = f"{task.role.name} : " if task.role else ""
     title = f"{role}Environment {built.name} serves"
-    spec: dict[str, Any] = {"name": built.name, "lock": built.lock, "root": built.root, "apps": list(apps), "keep": built.keep, "takeover": built.takeover}
+    spec: dict[str, Any] = {
+        "name": built.name,
+        "lock": built.lock,
+        "root": built.root,
+        "apps": list(apps),
+        "keep": built.keep,
+        "takeover": built.takeover,
+    }
     own = replace(task, loop=None, register=None, notify=(), changed_when=(), failed_when=(), ignore_errors=False)
     planner = _Planner(environment, own, step_id, None)
     item = _Item(environment.scopes.of(own), title)
@@ -194,10 +210,16 @@ def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item
     values = scope.render(task.loop)
     if not isinstance(values, list):
         raise ProvisionError(
-            "a loop goes over a list", where=task.loop_where, context=f'task "{task.title}"', cause=f"it is {_kind(values)}", hint="of a mapping, `dict2items` makes a list"
+            "a loop goes over a list",
+            where=task.loop_where,
+            context=f'task "{task.title}"',
+            cause=f"it is {_kind(values)}",
+            hint="of a mapping, `dict2items` makes a list",
         )
     if len(values) > MAX_ITEMS:
-        raise ProvisionError(f"a loop over {len(values)} items", where=task.loop_where, cause=f"the limit is {MAX_ITEMS}")
+        raise ProvisionError(
+            f"a loop over {len(values)} items", where=task.loop_where, cause=f"the limit is {MAX_ITEMS}"
+        )
     for index, value in enumerate(values):
         names = {task.loop_var: value, "ansible_loop_var": task.loop_var}
         if task.index_var:
@@ -208,7 +230,9 @@ def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item
 
 
 def _kind(value: Any) -> str:
-    return {str: "text", dict: "a mapping", int: "a number", bool: "a truth value"}.get(type(value), "nothing" if value is None else type(value).__name__)
+    return {str: "text", dict: "a mapping", int: "a number", bool: "a truth value"}.get(
+        type(value), "nothing" if value is None else type(value).__name__
+    )
 
 
 def _label(value: Any) -> str:
@@ -232,7 +256,13 @@ def _title(task: Task, scope: Scope) -> str:
 
 
 def _verdict(
-    environment: Environment, task: Task, title: str, result: Result, message: str, handler: str | None, ignored: bool = False
+    environment: Environment,
+    task: Task,
+    title: str,
+    result: Result,
+    message: str,
+    handler: str | None,
+    ignored: bool = False,
 ) -> StepEnded:
     return StepEnded(environment.host.host, title, task.where, result, message, ignored, handler is not None)
 
@@ -284,7 +314,9 @@ class _Planner:
     def skip(self, item: _Item, reason: str) -> None:
         self.decided(item, Result(-1, "skipped"), reason, skipped_fields(reason))
 
-    def decided(self, item: _Item, result: Result, message: str, fields: Mapping[str, Any], ignored: bool = False) -> None:
+    def decided(
+        self, item: _Item, result: Result, message: str, fields: Mapping[str, Any], ignored: bool = False
+    ) -> None:
         self.asked.append(Asked(None, item.title, item.value, item.index, fields))
         hidden = self.flag(self.task.no_log, item.scope) and result.status != "skipped"
         title, said = (_raw_title(self.task), "hidden by no_log") if hidden else (item.title, message)
@@ -335,7 +367,9 @@ class _Planner:
         self.blobs |= translated.blobs
         if translated.resource == "conda_env" and spec.get("state", "present") == "present":
             root = spec.get("root", "/opt/conda")
-            self.built.append(Built(spec["name"], root, spec["lock"], values.get("keep", 2), spec.get("takeover", False)))
+            self.built.append(
+                Built(spec["name"], root, spec["lock"], values.get("keep", 2), spec.get("takeover", False))
+            )
         if translated.resource == "app" and spec.get("state", "started") == "started":
             self.apps.append((spec["root"], spec.get("environment", ""), spec["name"]))
 
@@ -361,7 +395,9 @@ class _Planner:
         self.next_id += 1
         self.asked.append(Asked(step.id, title, item.value, item.index))
         self.steps.append(
-            PlannedStep(step, title, task.where, self.handler is not None, self.ignore, step.sensitive, judged, task.key)
+            PlannedStep(
+                step, title, task.where, self.handler is not None, self.ignore, step.sensitive, judged, task.key
+            )
         )
 
     def flag(self, value: Any, scope: Scope, default: bool = False) -> bool:
@@ -374,7 +410,7 @@ class _Planner:
         host, task, play = self.environment.host, self.task, self.environment.play
         agent = host.facts.get("user", "root")
         if not becomes(task, play, scope, host.run):
-            return host.login_user if host.login_user not in ("", agent) else None
+            return host.login_user if host.login_user and host.login_user != agent else None
         user = _first(_variable(scope, "ansible_become_user"), task.become_user, play.become_user, "root")
         name = str(scope.render(user))
         return None if name == agent else name
@@ -396,7 +432,9 @@ class _Planner:
             name = str(scope.render(written))
             own = [key for key, task in handlers.items() if _answers(task, name)]
             if not own:
-                raise ProvisionError(f"there is no handler `{name}`", where=self.task.where, context=f'task "{self.task.title}"')
+                raise ProvisionError(
+                    f"there is no handler `{name}`", where=self.task.where, context=f'task "{self.task.title}"'
+                )
             found |= dict.fromkeys(own)
         return tuple(found)
 

@@ -141,10 +141,44 @@ class PlayKeywords(_Keywords):
 
 
 UNSUPPORTED = frozenset(
-    """action any_errors_fatal args async become_exe become_flags collections debugger delay delegate_facts delegate_to
-    diff fact_path force_handlers gather_subset gather_timeout ignore_unreachable local_action max_fail_percentage
-    module_defaults order poll port rescue always retries run_once serial strategy throttle timeout until
-    validate_argspec vars_prompt allow_duplicates delegate""".split()
+    [
+        "action",
+        "any_errors_fatal",
+        "args",
+        "async",
+        "become_exe",
+        "become_flags",
+        "collections",
+        "debugger",
+        "delay",
+        "delegate_facts",
+        "delegate_to",
+        "diff",
+        "fact_path",
+        "force_handlers",
+        "gather_subset",
+        "gather_timeout",
+        "ignore_unreachable",
+        "local_action",
+        "max_fail_percentage",
+        "module_defaults",
+        "order",
+        "poll",
+        "port",
+        "rescue",
+        "always",
+        "retries",
+        "run_once",
+        "serial",
+        "strategy",
+        "throttle",
+        "timeout",
+        "until",
+        "validate_argspec",
+        "vars_prompt",
+        "allow_duplicates",
+        "delegate",
+    ]
 )
 """Ansible's words that are known and refused."""
 
@@ -292,7 +326,13 @@ def _stated(error: Any, model: type[_Keywords], content: Mapping, what: str, wor
     text = owner.texts.get(path[-1]) if isinstance(owner, Mapping) and path else None
     shown = f"it is `{text}`" if text is not None else ""
     hint = f'quote it: "{text}"' if text is not None and "string" in error["msg"] else ""
-    return ProvisionError(f"`{name}` has the wrong type", where=where, context=what, cause=shown or error["msg"], hint=hint or _wanted(error["msg"]))
+    return ProvisionError(
+        f"`{name}` has the wrong type",
+        where=where,
+        context=what,
+        cause=shown or error["msg"],
+        hint=hint or _wanted(error["msg"]),
+    )
 
 
 def _wanted(message: str) -> str:

@@ -7,16 +7,17 @@ the `Names` that a caller gives; must not know of hosts, plays or files beyond a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import CodeType, TracebackType
 from typing import Any, Protocol
 
 import jinja2
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from provision.errors import Mark, ProvisionError
@@ -66,9 +67,15 @@ class _Missing(jinja2.StrictUndefined):
     cause: ProvisionError | None
 
     def __init__(
-        self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = None, cause: ProvisionError | None = None
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: Any = jinja2.UndefinedError,
+        cause: ProvisionError | None = None,
     ) -> None:
-        super().__init__(hint, obj, name, lambda message: _MissingName(message, self))  # type: ignore[arg-type]
+        stated: Any = exc if exc is SecurityError else lambda message: _MissingName(message, self)
+        super().__init__(hint, obj, name, stated)
         self.cause = cause
 
     def __getattr__(self, name: str) -> Any:
@@ -84,7 +91,7 @@ class _Missing(jinja2.StrictUndefined):
         return self._undefined_obj, str(self._undefined_name)
 
     def fail(self) -> Exception:
-        return _MissingName(self._undefined_message, self)
+        return self._undefined_exception(self._undefined_message)
 
 
 class _Context(Context):
@@ -120,11 +127,18 @@ class Renderer:
     """Renders templates; compiled ones are kept by their text, so that a fleet compiles each once."""
 
     def __init__(self) -> None:
-        options: dict[str, Any] = {"undefined": _Missing, "trim_blocks": True, "keep_trailing_newline": True, "autoescape": False}
+        options: dict[str, Any] = {
+            "undefined": _Missing,
+            "trim_blocks": True,
+            "keep_trailing_newline": True,
+            "autoescape": False,
+        }
         self._environment = _Sandbox(finalize=_finalize, **options)
         self._environment.filters |= FILTERS
         self._environment.tests |= TESTS
-        self._environment.globals = {name: value for name, value in self._environment.globals.items() if name in GLOBALS}
+        self._environment.globals = {
+            name: value for name, value in self._environment.globals.items() if name in GLOBALS
+        }
         self._globals = dict(self._environment.globals)
         self._compiled: dict[str, _Compiled] = {}
         self._names: dict[str, NamesOf] = {}
@@ -149,7 +163,17 @@ class Renderer:
         if not isinstance(expression, str):
             return bool(expression)
         value = self.evaluate(expression, names, where)
-        if isinstance(value, str) and value.strip().lower() in ("true", "false", "yes", "no", "on", "off", "0", "1", ""):
+        if isinstance(value, str) and value.strip().lower() in (
+            "true",
+            "false",
+            "yes",
+            "no",
+            "on",
+            "off",
+            "0",
+            "1",
+            "",
+        ):
             raise ProvisionError(
                 f"the condition `{expression}` gives the text {value!r}, not a truth value",
                 where=where,
@@ -285,8 +309,15 @@ def _syntax(error: jinja2.TemplateSyntaxError, template: Template) -> ProvisionE
     if unknown:
         words = FILTERS if unknown[1] == "filter" else TESTS
         where = _line(template, error.lineno, unknown[2])
-        return ProvisionError(f"unknown {unknown[1]} `{unknown[2]}`", where=where, context=_shown(template), hint=nearest(unknown[2], set(words)))
-    return ProvisionError("a template does not parse", where=_line(template, error.lineno, ""), context=_shown(template), cause=message)
+        return ProvisionError(
+            f"unknown {unknown[1]} `{unknown[2]}`",
+            where=where,
+            context=_shown(template),
+            hint=nearest(unknown[2], set(words)),
+        )
+    return ProvisionError(
+        "a template does not parse", where=_line(template, error.lineno, ""), context=_shown(template), cause=message
+    )
 
 
 def _undefined(error: _MissingName, template: Template, names: Names) -> ProvisionError:
@@ -297,12 +328,19 @@ def _undefined(error: _MissingName, template: Template, names: Names) -> Provisi
             return undefined.cause
         where = undefined.cause.where
         return UndefinedVariable(
-            undefined.cause.summary, where=where, context=f"used through `{name}`", cause=undefined.cause.cause, hint=undefined.cause.hint
+            undefined.cause.summary,
+            where=where,
+            context=f"used through `{name}`",
+            cause=undefined.cause.cause,
+            hint=undefined.cause.hint,
         )
     where = _place(template, name, error.__traceback__)
     if owner is missing:
         return UndefinedVariable(
-            f"variable `{name}` is undefined", where=where, cause=f"it was looked for in {names.looked()}", hint=nearest(name, set(names.known()))
+            f"variable `{name}` is undefined",
+            where=where,
+            cause=f"it was looked for in {names.looked()}",
+            hint=nearest(name, set(names.known())),
         )
     keys = [str(key) for key in owner] if isinstance(owner, dict) else []
     what = f"it has {', '.join(f'`{key}`' for key in sorted(keys)[:12])}" if keys else f"it is {_kind(owner)}"
@@ -310,12 +348,26 @@ def _undefined(error: _MissingName, template: Template, names: Names) -> Provisi
 
 
 def _kind(value: Any) -> str:
-    words: tuple[tuple[type, str], ...] = ((str, "text"), (bool, "a truth value"), (int, "a number"), (list, "a list"), (dict, "an empty mapping"))
-    return next((word for kind, word in words if isinstance(value, kind)), "nothing" if value is None else f"a {type(value).__name__}")
+    words: tuple[tuple[type, str], ...] = (
+        (str, "text"),
+        (bool, "a truth value"),
+        (int, "a number"),
+        (list, "a list"),
+        (dict, "an empty mapping"),
+    )
+    return next(
+        (word for kind, word in words if isinstance(value, kind)),
+        "nothing" if value is None else f"a {type(value).__name__}",
+    )
 
 
 def _failed(error: Exception, template: Template, cause: str) -> ProvisionError:
-    return ProvisionError("a template cannot be rendered", where=_place(template, "", error.__traceback__), context=_shown(template), cause=cause)
+    return ProvisionError(
+        "a template cannot be rendered",
+        where=_place(template, "", error.__traceback__),
+        context=_shown(template),
+        cause=cause,
+    )
 
 
 def _shown(template: Template) -> str:
@@ -348,5 +400,3 @@ def _line(template: Template, line: int, name: str) -> Mark:
     if name:
         return template.place(name, occurrence)
     return template.place(own) if own.strip() and line > 1 else template.mark
-
-

@@ -5,7 +5,8 @@ Owns reading and static checks of words and options; collects errors so that one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence as Words
+from collections.abc import Iterator
+from collections.abc import Sequence as Words
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ class _Loader:
     def plays(self, path: Path, depth: int) -> list[Play]:
         content = load(path)
         if not isinstance(content, Sequence):
-            raise ProvisionError(f"`{path}` is no playbook", where=Mark(str(path), 1, 1), hint="it is a list of plays, each `- hosts: …`")
+            raise ProvisionError(
+                f"`{path}` is no playbook", where=Mark(str(path), 1, 1), hint="it is a list of plays, each `- hosts: …`"
+            )
         plays: list[Play] = []
         for item, mark in zip(content, content.marks, strict=True):
             try:
@@ -98,7 +101,11 @@ class _Loader:
 
     def imported(self, path: Path, item: Mapping, depth: int) -> list[Play]:
         where = item.value_mark("import_playbook")
-        if set(item) - {"import_playbook", "name"} or not isinstance(item["import_playbook"], str) or isinstance(item["import_playbook"], Template):
+        if (
+            set(item) - {"import_playbook", "name"}
+            or not isinstance(item["import_playbook"], str)
+            or isinstance(item["import_playbook"], Template)
+        ):
             raise ProvisionError("`import_playbook` takes a plain file name and nothing else", where=where)
         if depth > MAX_IMPORTS:
             raise ProvisionError(f"`{item['import_playbook']}` imports itself", where=where)
@@ -149,7 +156,11 @@ class _Loader:
         marks = files.marks if isinstance(files, Sequence) else []
         for name, mark in reversed(list(zip(files, marks, strict=False))):
             if not isinstance(name, str) or isinstance(name, Template):
-                raise ProvisionError("`vars_files` takes plain file names", where=mark, cause="which file is read must be known before any host is")
+                raise ProvisionError(
+                    "`vars_files` takes plain file names",
+                    where=mark,
+                    cause="which file is read must be known before any host is",
+                )
             file = path.parent / name
             if not file.is_file():
                 raise ProvisionError(f"there is no file `{file}`", where=mark, context="vars_files")
@@ -191,9 +202,13 @@ class _Loader:
         if not name:
             raise ProvisionError("`role` is missing", where=mark, context="role of a play")
         parameters = Layer(f"the vars of role `{name}` in the play", entry["vars"]) if entry.get("vars") else _EMPTY
-        yield from self.role(name, entry.value_mark("role" if words.role else "name"), parameters, _within(outer, entry))
+        yield from self.role(
+            name, entry.value_mark("role" if words.role else "name"), parameters, _within(outer, entry)
+        )
 
-    def role(self, name: str, mark: Mark, parameters: Layer, outer: _Inherited, tasks_from: str = "main") -> Iterator[Task]:
+    def role(
+        self, name: str, mark: Mark, parameters: Layer, outer: _Inherited, tasks_from: str = "main"
+    ) -> Iterator[Task]:
         if outer.depth > MAX_IMPORTS:
             raise ProvisionError(f"the role `{name}` depends on itself", where=mark)
         first = name not in self.roles
@@ -216,9 +231,16 @@ class _Loader:
             raise ProvisionError("the name of a role cannot be a template", where=mark)
         path = next((base / name for base in self.bases if (base / name).is_dir()), None)
         if path is None:
-            known = {entry.name for base in self.bases[:-1] if base.is_dir() for entry in base.iterdir() if entry.is_dir()}
+            known = {
+                entry.name for base in self.bases[:-1] if base.is_dir() for entry in base.iterdir() if entry.is_dir()
+            }
             looked = ", ".join(f"`{base}`" for base in dict.fromkeys(self.bases[:-1]))
-            raise ProvisionError(f"there is no role `{name}`", where=mark, cause=f"it was looked for in {looked}", hint=nearest(name, known))
+            raise ProvisionError(
+                f"there is no role `{name}`",
+                where=mark,
+                cause=f"it was looked for in {looked}",
+                hint=nearest(name, known),
+            )
         return Role(name, path, self.layer(path, "defaults", name), self.layer(path, "vars", name), _EMPTY)
 
     def layer(self, path: Path, kind: str, name: str) -> Layer:
@@ -255,7 +277,9 @@ class _Loader:
 
     def task(self, item: Any, mark: Mark, outer: _Inherited) -> list[Task]:
         if not isinstance(item, Mapping):
-            raise ProvisionError("a task is a mapping", where=mark, hint="write `- name: …` and below it what is to be done")
+            raise ProvisionError(
+                "a task is a mapping", where=mark, hint="write `- name: …` and below it what is to be done"
+            )
         if "block" in item:
             return self.block(item, outer)
         key = _word(item)
@@ -277,7 +301,7 @@ class _Loader:
         _refuse_broken_app(item, word)
         return Task(
             key="",
-            name=str(words.name) if not isinstance(words.name, Template) else words.name,
+            name=words.name or "",
             module=word,
             arguments=arguments,
             where=item.mark,
@@ -311,7 +335,9 @@ class _Loader:
                 fields.put(name, item[name], item.places(name), item.texts.get(name))
         for name in ("loop", "register", "changed_when", "failed_when", "listen"):
             if name in fields:
-                raise ProvisionError(f"a block has no `{name}`", where=fields.key_mark(name), hint="put it on the tasks inside")
+                raise ProvisionError(
+                    f"a block has no `{name}`", where=fields.key_mark(name), hint="put it on the tasks inside"
+                )
         validate(TaskKeywords, fields, "block")
         return self.tasks(item["block"], _within(outer, fields))
 
@@ -322,7 +348,11 @@ class _Loader:
         inner = _within(outer, item)
         value = item[key]
         if word == "import_role":
-            if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or set(value) - {"name", "tasks_from"}:
+            if (
+                not isinstance(value, Mapping)
+                or not isinstance(value.get("name"), str)
+                or set(value) - {"name", "tasks_from"}
+            ):
                 raise ProvisionError("`import_role` needs `name`, and takes `tasks_from`", where=where)
             tasks_from = str(value.get("tasks_from", "main")).removesuffix(".yml").removesuffix(".yaml")
             return list(self.role(value["name"], value.value_mark("name"), _EMPTY, inner, tasks_from))
@@ -332,7 +362,11 @@ class _Loader:
         bases = [Path(item.file).parent, inner.directory / "tasks", inner.directory]
         path = next((base / name for base in bases if (base / name).is_file()), None)
         if path is None:
-            raise ProvisionError(f"there is no file `{name}`", where=where, cause="looked for " + ", ".join(f"`{base / name}`" for base in bases))
+            raise ProvisionError(
+                f"there is no file `{name}`",
+                where=where,
+                cause="looked for " + ", ".join(f"`{base / name}`" for base in bases),
+            )
         if inner.depth > MAX_IMPORTS:
             raise ProvisionError(f"`{name}` imports itself", where=where)
         return self.tasks(load(path), replace(inner, depth=inner.depth + 1), str(path))
@@ -369,7 +403,9 @@ class _Loader:
             arguments = {"path": path, "target": _joined(root, target, entry)}
             yield from self.built_from(entry, f"Shared link {path}", "link", arguments, outer)
 
-    def built_from(self, entry: Mapping, title: str, word: str, values: dict[str, Any], outer: _Inherited) -> list[Task]:
+    def built_from(
+        self, entry: Mapping, title: str, word: str, values: dict[str, Any], outer: _Inherited
+    ) -> list[Task]:
         item = Mapping(entry.file, (entry.mark.line, entry.mark.column))
         arguments = Mapping(entry.file, (entry.mark.line, entry.mark.column))
         _put(item, "name", title, entry)
@@ -393,7 +429,11 @@ def _joined(root: Any, name: Any, entry: Mapping) -> str:
 
 def _within(outer: _Inherited, item: Mapping) -> _Inherited:
     """What holds inside a task, block, import or role entry."""
-    variables = (Layer("the vars of the task", item["vars"]), *outer.variables) if item.get("vars") and "role" not in item else outer.variables
+    variables = (
+        (Layer("the vars of the task", item["vars"]), *outer.variables)
+        if item.get("vars") and "role" not in item
+        else outer.variables
+    )
     return replace(
         outer,
         when=(*outer.when, *_conditions(item, "when")),
@@ -444,10 +484,14 @@ def _word(item: Mapping) -> str:
         return str(found[0])
     if len(found) > 1:
         names = " and ".join(f"`{key}`" for key in found)
-        raise ProvisionError("a task does one thing", where=item.key_mark(found[1]), context=_what(item), cause=f"it has {names}")
+        raise ProvisionError(
+            "a task does one thing", where=item.key_mark(found[1]), context=_what(item), cause=f"it has {names}"
+        )
     unknown = [key for key in others if key not in found]
     if not unknown:
-        raise ProvisionError("a task says nothing to do", where=item.mark, context=_what(item), hint="name a resource, such as `file:`")
+        raise ProvisionError(
+            "a task says nothing to do", where=item.mark, context=_what(item), hint="name a resource, such as `file:`"
+        )
     raise _unknown(unknown[0], item, bool(found))
 
 
@@ -459,7 +503,9 @@ def _unknown(key: Any, item: Mapping, has_word: bool) -> ProvisionError:
     error = unknown_keyword(key, item, _what(item), known)
     if has_word or not error.summary.startswith("unknown"):
         return error
-    return ProvisionError(f"`{key}` is no keyword and no resource", where=error.where, context=error.context, hint=error.hint)
+    return ProvisionError(
+        f"`{key}` is no keyword and no resource", where=error.where, context=error.context, hint=error.hint
+    )
 
 
 def _what(item: Mapping) -> str:
@@ -476,7 +522,10 @@ def _refuse_broken_app(item: Mapping, word: str) -> None:
     for key in ("ignore_errors", "failed_when"):
         if word == "app" and item.get(key):
             raise ProvisionError(
-                f"an app has no `{key}`", where=item.key_mark(key), context=_what(item), cause="its environment would serve although the app is not healthy"
+                f"an app has no `{key}`",
+                where=item.key_mark(key),
+                context=_what(item),
+                cause="its environment would serve although the app is not healthy",
             )
 
 
@@ -485,18 +534,31 @@ def _variables(file: Path) -> Mapping:
     if content is None:
         return Mapping(str(file), (1, 1))
     if not isinstance(content, Mapping):
-        raise ProvisionError(f"`{file}` holds no variables", where=Mark(str(file), 1, 1), hint="it is a mapping, `name: value`")
+        raise ProvisionError(
+            f"`{file}` holds no variables", where=Mark(str(file), 1, 1), hint="it is a mapping, `name: value`"
+        )
     return content
 
 
 def _keyed(section: Section) -> Section:
-    return replace(section, tasks=tuple(replace(task, key=f"{section.name}:{index}") for index, task in enumerate(section.tasks)))
+    return replace(
+        section, tasks=tuple(replace(task, key=f"{section.name}:{index}") for index, task in enumerate(section.tasks))
+    )
 
 
 def _notified(play: Play) -> Iterator[ProvisionError]:
     """Handlers that are notified and do not exist."""
-    names = {str(name) for task in play.handlers for name in (task.name, *task.listen, f"{task.role.name} : {task.name}" if task.role else task.name)}
+    names = {
+        str(name)
+        for task in play.handlers
+        for name in (task.name, *task.listen, f"{task.role.name} : {task.name}" if task.role else task.name)
+    }
     for task in play.tasks:
         for name in task.notify:
             if not isinstance(name, Template) and name not in names:
-                yield ProvisionError(f"there is no handler `{name}`", where=task.where, context=f'task "{task.title}"', hint=nearest(name, names))
+                yield ProvisionError(
+                    f"there is no handler `{name}`",
+                    where=task.where,
+                    context=f'task "{task.title}"',
+                    hint=nearest(name, names),
+                )

@@ -22,9 +22,26 @@ __all__ = ["MAGIC", "OMIT", "HostVariables", "Run", "Scopes"]
 OMIT = "__omit_place_holder__7c1d0b0a6f4e4d53"
 """What `omit` is; an option with this value is left out."""
 MAGIC = frozenset(
-    """ansible_check_mode ansible_play_batch ansible_play_hosts ansible_play_hosts_all ansible_play_name ansible_role_name
-    group_names groups hostvars inventory_dir inventory_file inventory_hostname inventory_hostname_short omit play_hosts
-    playbook_dir role_name role_path""".split()
+    [
+        "ansible_check_mode",
+        "ansible_play_batch",
+        "ansible_play_hosts",
+        "ansible_play_hosts_all",
+        "ansible_play_name",
+        "ansible_role_name",
+        "group_names",
+        "groups",
+        "hostvars",
+        "inventory_dir",
+        "inventory_file",
+        "inventory_hostname",
+        "inventory_hostname_short",
+        "omit",
+        "play_hosts",
+        "playbook_dir",
+        "role_name",
+        "role_path",
+    ]
 )
 
 
@@ -99,10 +116,16 @@ class Scopes:
         own = (role.variables,) if role else ()
         defaults = (role.defaults,) if role else ()
         layers = (*above, set_here, *task, *own, *self._middle, *defaults, *self._weak)
-        return Scope(self.host.run.renderer, tuple(layer for layer in layers if layer.values or layer is set_here), self.secrets)
+        return Scope(
+            self.host.run.renderer, tuple(layer for layer in layers if layer.values or layer is set_here), self.secrets
+        )
 
     def _role_magic(self, role: Role | None) -> tuple[Layer, ...]:
-        names = {"role_name": role.name, "ansible_role_name": role.name, "role_path": str(role.path.resolve())} if role else {}
+        names = (
+            {"role_name": role.name, "ansible_role_name": role.name, "role_path": str(role.path.resolve())}
+            if role
+            else {}
+        )
         return (Layer("the role", names),) if names else ()
 
     @cached_property

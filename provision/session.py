@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provision.agent import protocol
-from provision.compile import Batch, Cursor, PlannedStep, Play, next_batch, start
+from provision.compile import Batch, Cursor, HostVariables, PlannedStep, Play, next_batch, start
 from provision.errors import ProvisionError
 from provision.events import (
     Connected,
@@ -36,24 +36,24 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A link whose agent is ready."""
+    """A link whose agent starts; `user` is who logged in."""
 
     link: Link
+    user: str
     close: Callable[[], None]
 
 
 class Session:
     """One host's connection, variables and place in a play.
 
-    `open_link` connects and starts the agent; `variables(facts, play)` gives the host's variables; `last` says that no
-    further play needs the host, so that its connection ends as soon as it is done.
+    `open_link` connects and starts the agent; `variables(play, facts, user)` gives the host's variables.
     """
 
     def __init__(
         self,
         host: str,
         open_link: Callable[[], Opened],
-        variables: Callable[[Play, Mapping[str, Any]], Any],
+        variables: Callable[[Play, Mapping[str, Any], str], HostVariables],
         emit: Emit,
     ) -> None:
         self.host = host
@@ -69,12 +69,13 @@ class Session:
         self._last = False
         self._play: Play
         self._cursor: Cursor
-        self._variables: Any = None
+        self._user = ""
+        self._variables: HostVariables | None = None
         self._results: dict[int, protocol.Result] = {}
         self._pending: list[str] = []
 
     def begin(self, play: Play, *, last: bool) -> None:
-        """Take up a play; the connection is made, or taken up again, by the next `advance`."""
+        """Take up a play; the next `advance` connects. `last`: the connection ends as soon as the host is done."""
         self._play, self._cursor, self._variables, self._last = play, start(play), None, last
         self._results = {}
 
@@ -122,7 +123,7 @@ class Session:
     def _advance(self) -> bool:
         link = self._connected()
         if self._variables is None:
-            self._variables = self._make_variables(self._play, self.facts)
+            self._variables = self._make_variables(self._play, self.facts, self._user)
         while True:
             batch, self._cursor = next_batch(self._play, self._cursor, self._variables, self._results, self._pending)
             self._pending = []
@@ -136,6 +137,7 @@ class Session:
         if self._opened is None:
             self._begun = time.monotonic()
             self._opened = self._open_link()
+            self._user = self._opened.user
             ready = self._opened.link.receive()
             if isinstance(ready, protocol.Fatal):
                 raise _fatal(ready)

@@ -120,5 +120,10 @@ def error_of(result: Result, where: Mark, title: str) -> ProvisionError:
     """A failed result as the error that ends its host."""
     said = result.error or {}
     return ProvisionError(
-        said.get("summary") or "the step failed", where=where, context=f'task "{title}"', cause=said.get("cause") or "", hint=said.get("hint") or "", exit_code=2
+        said.get("summary") or "the step failed",
+        where=where,
+        context=f'task "{title}"',
+        cause=said.get("cause") or "",
+        hint=said.get("hint") or "",
+        exit_code=2,
     )

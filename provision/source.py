@@ -7,7 +7,8 @@ Owns reading and marking. Must not know what a file means, and never renders: te
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Words
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 
 from provision.errors import Mark, ProvisionError
 
-__all__ = ["Mapping", "Sequence", "Template", "load", "loads", "nearest", "plain", "read_text"]
+__all__ = ["Mapping", "Sequence", "Template", "extra_variables", "load", "loads", "nearest", "plain", "read_text"]
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64
@@ -169,6 +170,39 @@ def loads(text: str, file: str) -> Any:
         ) from None
 
 
+def extra_variables(texts: Words[str]) -> dict[str, Any]:
+    """The variables of `-e` options: `KEY=VALUE …`, a YAML or JSON mapping, or `@FILE`; later ones win."""
+    result: dict[str, Any] = {}
+    for text in texts:
+        stripped = text.strip()
+        if stripped.startswith("@"):
+            result |= _mapping_of(load(stripped[1:]), stripped)
+        elif stripped.startswith("{") or ("=" not in stripped and ":" in stripped):
+            result |= _mapping_of(loads(stripped, "--extra-vars"), stripped)
+        else:
+            result |= dict(_pairs(stripped))
+    return result
+
+
+def _mapping_of(value: Any, text: str) -> Mapping:
+    if not isinstance(value, Mapping):
+        raise ProvisionError(f"`-e {text}` holds no variables", hint="write KEY=VALUE, a YAML mapping, or @FILE")
+    return value
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ProvisionError(f"`-e {text}` cannot be split into words", cause=str(error)) from None
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name.isidentifier():
+            raise ProvisionError(f"`-e {word}` is no variable", hint="write KEY=VALUE, a YAML mapping, or @FILE")
+        marked = any(mark in value for mark in _MARKS)
+        yield name, Template(value, Mark("--extra-vars", 1, 1), value) if marked else value
+
+
 def plain(value: Any) -> Any:
     """The value without places: dicts, lists and scalars; templates become plain text."""
     if isinstance(value, dict):
@@ -195,7 +229,7 @@ class _Reader:
         self.aliased = 0
         self.count = 0
         self.loader = yaml.CSafeLoader(text)
-        self.next = self.loader.get_event
+        self.next: Callable[[], Any] = self.loader.get_event
 
     def document(self) -> Any:
         try:
@@ -291,7 +325,7 @@ class _Reader:
         key = self.value(event, "")
         if isinstance(key, Template):
             key = str(key)
-        mark = event.start_mark
+        mark: Any = event.start_mark
         if key in result:
             raise ProvisionError(
                 f"duplicate key `{key}`",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping as Map
+from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -61,15 +62,18 @@ def arguments_of(word: str, value: Any, where: Mark) -> Mapping:
         raise ProvisionError(f"`{word}` needs a mapping of its options", where=where, cause=f"it is {value!r}")
     if free is None:
         raise ProvisionError(
-            f"`{word}` needs a mapping of its options", where=where, cause=f"it is the text `{value}`", hint="write one option a line, `option: value`"
+            f"`{word}` needs a mapping of its options",
+            where=where,
+            cause=f"it is the text `{value}`",
+            hint="write one option a line, `option: value`",
         )
-    text, found = _free_options(word, value, where)
+    text, found = _free_options(word, value)
     for name, item in {free: text, **found}.items():
         result.put(name, item, (where.line, where.column) * 2)
     return result
 
 
-def _free_options(word: str, value: str, where: Mark) -> tuple[str, dict[str, str]]:
+def _free_options(word: str, value: str) -> tuple[str, dict[str, str]]:
     """`command: make install creates=/x chdir=/y`: what Ansible takes out of the text."""
     if word == "meta" or not any(f"{name}=" in value for name in _FREE_OPTIONS):
         return value, {}
@@ -95,7 +99,9 @@ def _renamed(word: str, value: Mapping) -> Mapping:
     for key in value:
         name = aliases.get(key, key)
         if name in result:
-            raise ProvisionError(f"`{word}` has `{name}` twice", where=value.key_mark(key), cause=f"`{key}` is another word for `{name}`")
+            raise ProvisionError(
+                f"`{word}` has `{name}` twice", where=value.key_mark(key), cause=f"`{key}` is another word for `{name}`"
+            )
         result.put(name, value[key], value.places(key), value.texts.get(key))
     return result
 
@@ -166,7 +172,10 @@ def _value(word: str, key: str, value: Any, arguments: Mapping) -> Any:
 
 def _mode(value: Any, arguments: Mapping) -> ProvisionError:
     return ProvisionError(
-        f"the mode `{arguments.texts.get('mode', value)}` is a number", where=arguments.value_mark("mode"), cause="whether it is octal cannot be told", hint=_MODE_HINT
+        f"the mode `{arguments.texts.get('mode', value)}` is a number",
+        where=arguments.value_mark("mode"),
+        cause="whether it is octal cannot be told",
+        hint=_MODE_HINT,
     )
 
 
@@ -180,7 +189,14 @@ def _texted(kind: Any, value: Any, text: str | None = None) -> Any:
     if isinstance(value, list) and origin is list:
         return [_texted(arguments[0], item) for item in value]
     if isinstance(value, list | dict) and origin is not None:
-        return next((_texted(part, value, text) for part in arguments if get_origin(part) is type(value) or get_origin(part) in (list, dict)), value)
+        return next(
+            (
+                _texted(part, value, text)
+                for part in arguments
+                if get_origin(part) is type(value) or get_origin(part) in (list, dict)
+            ),
+            value,
+        )
     if isinstance(value, int | float) and not isinstance(value, bool) and _wants_text(kind, arguments):
         return text if text is not None else str(value)
     return value
@@ -201,7 +217,8 @@ def _mistyped(word: str, key: str, value: Any, error: ValidationError, arguments
     return ProvisionError(
         f"`{_written(word, key)}` of `{word}` has the wrong type",
         where=arguments.value_mark(key),
-        cause=f"it is `{written if written is not None else value}`; " + first["msg"].replace("Input should be", "it should be").replace("dictionary", "mapping"),
+        cause=f"it is `{written if written is not None else value}`; "
+        + first["msg"].replace("Input should be", "it should be").replace("dictionary", "mapping"),
         hint=hint,
     )
 
@@ -262,12 +279,18 @@ class Translator:
         self._contents: dict[Path, tuple[str | None, str]] = {}
 
     def translate(
-        self, task: Task, values: dict[str, Any], scope: Scope, playbook_directory: Path, built: Map[tuple[str, str], Built]
+        self,
+        task: Task,
+        values: dict[str, Any],
+        scope: Scope,
+        playbook_directory: Path,
+        built: Map[tuple[str, str], Built],
     ) -> Translated:
         """The spec of one task's rendered arguments; raises ProvisionError with the place."""
         word = task.module
         checked = {key: _value(word, key, value, task.arguments) for key, value in values.items()}
-        resource, spec, blobs = MODULES[word].resource, checked, {}
+        resource, spec = MODULES[word].resource, checked
+        blobs: Map[str, bytes | Path] = {}
         if word in ("copy", "template"):
             spec, blobs = self._content(task, checked, scope, playbook_directory)
         elif word == "file" and checked.get("state") == "link":
@@ -299,7 +322,11 @@ class Translator:
 
     def _copied(self, task: Task, values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
         if path.is_dir():
-            raise ProvisionError("`copy` of a directory is not supported yet", where=task.arguments.value_mark("src"), cause=f"`{path}` is a directory")
+            raise ProvisionError(
+                "`copy` of a directory is not supported yet",
+                where=task.arguments.value_mark("src"),
+                cause=f"`{path}` is a directory",
+            )
         if path not in self._contents:
             self._contents[path] = _read_content(path)
         text, digest = self._contents[path]
@@ -315,7 +342,9 @@ class Translator:
         path = find_file(task, playbook_directory, "files", options.pop("file", "environment.yml"))
         lock = self.locks.get(path.resolve())
         if lock is None:
-            raise ProvisionError(f"there is no lock of `{path}`", where=task.arguments.mark, hint="`provision lock` makes one")
+            raise ProvisionError(
+                f"there is no lock of `{path}`", where=task.arguments.mark, hint="`provision lock` makes one"
+            )
         options.setdefault("name", environment_name(path))
         options["post_link_ignore"] = (options.pop("post_link", None) or {}).get("ignore", [])
         options.pop("keep", None)
@@ -358,7 +387,9 @@ def _link(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     refused = sorted(set(values) - {"path", "src", "state", "force", "follow"})
     if refused:
         raise ProvisionError(
-            f"`{refused[0]}` does not go with `state: link`", where=task.arguments.key_mark(refused[0]), hint="a link has no mode or owner of its own here"
+            f"`{refused[0]}` does not go with `state: link`",
+            where=task.arguments.key_mark(refused[0]),
+            hint="a link has no mode or owner of its own here",
         )
     return {"path": values["path"], "target": values["src"]}
 
@@ -382,7 +413,9 @@ def root_of(scope: Scope) -> str:
     return root if isinstance(root, str) else "/opt/conda"
 
 
-def specify_environment(lock: Any, options: dict[str, Any], variables: Map[str, Any]) -> tuple[dict[str, Any], Map[str, Any]]:
+def specify_environment(
+    lock: Any, options: dict[str, Any], variables: Map[str, Any]
+) -> tuple[dict[str, Any], Map[str, Any]]:
     """The spec and content of `conda_env`, with the mirrors that the host's variables name."""
     from provision.conda import ship
     from provision.conda.mirrors import Settings

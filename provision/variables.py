@@ -44,7 +44,9 @@ class Registered(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         if key in self.cut:
-            raise ProvisionError(f"`{key}` of the registered result is cut", cause="it was longer than what is kept of a result")
+            raise ProvisionError(
+                f"`{key}` of the registered result is cut", cause="it was longer than what is kept of a result"
+            )
         if self.partial:
             raise KnownAfterApply(f"`{key}` of a step that has not run")
         raise KeyError(key)
@@ -145,14 +147,24 @@ def _recursion(name: str, raw: Any, active: list[str]) -> ProvisionError:
     )
 
 
-_FAMILIES = {"debian": "Debian", "ubuntu": "Debian", "linuxmint": "Debian", "rhel": "RedHat", "centos": "RedHat", "rocky": "RedHat", "almalinux": "RedHat", "fedora": "RedHat", "sles": "Suse"}  # fmt: skip
-_DISTRIBUTIONS = {"debian": "Debian", "ubuntu": "Ubuntu", "rhel": "RedHat", "centos": "CentOS", "rocky": "Rocky", "almalinux": "AlmaLinux", "fedora": "Fedora", "sles": "SLES"}  # fmt: skip
+_KINDS = {
+    "debian": ("Debian", "Debian"),
+    "ubuntu": ("Ubuntu", "Debian"),
+    "rhel": ("RedHat", "RedHat"),
+    "centos": ("CentOS", "RedHat"),
+    "rocky": ("Rocky", "RedHat"),
+    "almalinux": ("AlmaLinux", "RedHat"),
+    "fedora": ("Fedora", "RedHat"),
+    "sles": ("SLES", "Suse"),
+}
+"""Ansible's names of distribution and family, by the ID of os-release."""
 
 
 def fact_variables(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts as variables: whole as `facts`, and the common ones under Ansible's names."""
     system = facts.get("os") or {}
     kind = str(system.get("id", ""))
+    distribution, family = _KINDS.get(kind, (kind.capitalize(), kind.capitalize()))
     version = str(system.get("version", ""))
     names = {
         "hostname": facts.get("hostname"),
@@ -162,10 +174,10 @@ def fact_variables(facts: Mapping[str, Any]) -> dict[str, Any]:
         "kernel": facts.get("kernel"),
         "system": "Linux",
         "machine_id": facts.get("machine_id"),
-        "distribution": _DISTRIBUTIONS.get(kind, kind.capitalize()),
+        "distribution": distribution,
         "distribution_version": version,
         "distribution_major_version": version.split(".")[0],
-        "os_family": _FAMILIES.get(kind, kind.capitalize()),
+        "os_family": family,
         "processor_vcpus": facts.get("cpus"),
         "processor_nproc": facts.get("cpus"),
         "memtotal_mb": facts.get("memory_mb"),

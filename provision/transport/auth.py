@@ -6,6 +6,7 @@ one host, and never sends to a bastion the password that was given for a host.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -74,23 +75,21 @@ class Prompts:
     def __init__(self, ask: Ask | None) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._known: dict[str, str] = {}
+        self._known: dict[tuple[str, str], str] = {}
 
     @property
     def can_ask(self) -> bool:
         return self._ask is not None
 
-    def answer(self, prompt: str, seen: bool) -> str:
+    def answer(self, user: str, prompt: str, seen: bool) -> str:
         """The operator's answer; one that may be seen (a code that changes) is asked for anew. Raises Unanswered."""
         if self._ask is None:
             raise Unanswered(prompt.strip())
+        question = (user, re.sub(r"^\([^)]*@[^)]*\) ", "", prompt))  # sshd may put the host's name before it
         with self._lock:
-            if prompt not in self._known:
-                said = self._ask(prompt, seen)
-                if seen:
-                    return said
-                self._known[prompt] = said
-            return self._known[prompt]
+            if seen or question not in self._known:
+                self._known[question] = self._ask(prompt, seen)
+            return self._known[question]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ class _Account:
                 answers.append(self.offered.password)
                 continue
             try:
-                answers.append(self.offered.prompts.answer(prompt, seen))
+                answers.append(self.offered.prompts.answer(self.offered.user, prompt, seen))
             except Unanswered as question:
                 problem.append(f"the host asks `{question}`, and nobody is there to answer")
                 answers.append("")

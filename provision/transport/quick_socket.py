@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 from provision.transport import Unreachable
 
@@ -62,7 +62,9 @@ class ProxySocket(socket.socket):
     """One end of a socket pair whose other end is the standard input and output of a proxy command."""
 
     process: subprocess.Popen[bytes] | None = None
-    complaints: Any = None
+    complaints: IO[bytes] | None = None
+    said = ""
+    """The end of what the command wrote on standard error, once the stream is closed."""
 
     def close(self) -> None:
         """Close, and end the command with all that it started."""
@@ -72,12 +74,11 @@ class ProxySocket(socket.socket):
         process, self.process = self.process, None
         if process is not None:
             _end(process)
-
-    def said(self) -> str:
-        """The end of what the command wrote on standard error."""
-        self.complaints.seek(0, os.SEEK_END)
-        self.complaints.seek(max(0, self.complaints.tell() - 2000))
-        return str(self.complaints.read().decode(errors="replace")).strip()
+        complaints, self.complaints = self.complaints, None
+        if complaints is not None:
+            complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - 2000))
+            self.said = complaints.read().decode(errors="replace").strip()
+            complaints.close()
 
 
 def dial(

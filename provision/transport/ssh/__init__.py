@@ -156,7 +156,7 @@ def _open(options: Options, name: str, password: str | None, prompts: Prompts) -
         connection.client.close()
         stream.close()
         if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
-            said = stream.said() if isinstance(stream, ProxySocket) else ""
+            said = stream.said if isinstance(stream, ProxySocket) else ""
             raise describe(error, transport, options, name, said) from None
         raise
     return SshConnection(connection, name, options.user)
@@ -186,7 +186,12 @@ def _through(via: Options, options: Options, name: str, prompts: Prompts) -> par
     except Unreachable as error:
         cause = f"{error.summary}\n{error.cause}".strip()
         summary = f"cannot reach {name} through its bastion"
-        raise Unreachable(error.kind, summary, cause=cause, hint=error.hint) from None
+        hint = (
+            error.hint
+            if error.kind != "authentication"
+            else "see `User` and `IdentityFile` of the bastion in ssh_config"
+        )
+        raise Unreachable(error.kind, summary, cause=cause, hint=hint) from None
     except paramiko.ChannelException as error:
         reason = "its sshd forbids forwarding" if error.code == 1 else "it cannot connect to the host"
         raise Unreachable(

@@ -1,0 +1,148 @@
+"""The stages of `apply` and `plan`: load, check, lock, run, show.
+
+A stage takes what the one before gave; none but the last contacts a host.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from provision.conda import ship
+from provision.conda.lock import Lock
+from provision.conda.mirrors import Settings
+from provision.conda.prepare import prepare
+from provision.errors import ProvisionError
+from provision.execute import Job, execute
+from provision.extra_vars import extra_variables
+from provision.inventory import Inventory, load_inventory
+from provision.listing import inventory_paths
+from provision.locking import settings
+from provision.options import Shown, What, Where
+from provision.playbook import Play
+from provision.preflight import check, environment_files
+from provision.report.choose import reporting
+from provision.report.tally import Tally
+from provision.roles import load_playbook
+from provision.scopes import Run
+from provision.target import Login
+from provision.translate import Translator
+
+__all__ = ["apply", "confirmed", "load_job", "login", "plan", "run_job"]
+
+
+def apply(playbook: Path, *, check: bool, yes: bool, what: What, where: Where, shown: Shown) -> int:
+    """`provision apply`: its exit code; on a terminal the plan is shown first and asked about."""
+    if check:
+        return plan(playbook, detailed_exitcode=False, what=what, where=where, shown=shown)
+    asks = not yes
+    if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ProvisionError(
+            "`apply` changes hosts and there is no terminal to ask on",
+            hint="say -y to do it without being asked, or look first with `provision plan`",
+        )
+    job = load_job("apply", playbook, what, where)
+    if asks:
+        seen = run_job(_checking(job), replace(shown, output="text"))
+        if seen.exit_code or not seen.changes:
+            return seen.exit_code
+        if not confirmed(f"Apply this to {len(seen.hosts)} hosts?"):
+            return 1
+    return run_job(job, shown).exit_code
+
+
+def plan(playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, shown: Shown) -> int:
+    """`provision plan`: its exit code."""
+    job = _checking(load_job("plan", playbook, what, where))
+    tally = run_job(job, shown)
+    if detailed_exitcode and tally.exit_code == 0:
+        return 2 if tally.changes else 0
+    return tally.exit_code
+
+
+def confirmed(question: str) -> bool:
+    """Ask on the terminal; only a written yes is one."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def run_job(job: Job, shown: Shown) -> Tally:
+    """Run a job and show it as wanted; gives what it came to."""
+    report = reporting(shown)
+    execute(job, report)
+    return report.tally
+
+
+def load_job(command: str, playbook: Path, what: What, where: Where) -> Job:
+    """Everything that a run needs, read and checked without contacting a host; raises ProvisionError(s)."""
+    inventory = load_inventory(inventory_paths(where))
+    plays = load_playbook(playbook).plays
+    hosts = tuple(_hosts(inventory, play, where.limit) for play in plays)
+    _refuse_nobody(playbook, inventory, hosts, where.limit)
+    run = Run(
+        inventory,
+        extra=extra_variables(where.extra_vars),
+        tags=_words(what.tags),
+        skip_tags=_words(what.skip_tags),
+        become=where.become,
+        forward=what.forward,
+    )
+    hosts_of = dict(zip(plays, hosts, strict=True))
+    check(plays, run, hosts_of)
+    known = settings(inventory, [host for group in hosts for host in group])
+    locks = prepare(environment_files(plays, run, hosts_of), known, strict=what.strict, report=_say)
+    run = replace(run, translator=Translator(locks, _specify(inventory)))
+    return Job(command, tuple(plays), hosts, run, login(where), where.forks)
+
+
+def _refuse_nobody(playbook: Path, inventory: Inventory, hosts: Sequence[tuple[str, ...]], limit: str | None) -> None:
+    if any(hosts):
+        return
+    inventory.select(limit or "all")
+    raise ProvisionError(
+        f"no play of `{playbook}` is for a host of `{limit}`",
+        hint="`provision inventory --graph` shows who belongs where",
+    )
+
+
+def login(where: Where) -> Login:
+    """What the command line says of logging in; passwords are asked for once, here."""
+    return Login(
+        user=where.user,
+        private_key=str(where.private_key) if where.private_key else None,
+        password=getpass.getpass("SSH password: ") if where.ask_pass else None,
+        become=where.become,
+        become_password=getpass.getpass("sudo password: ") if where.ask_become_pass else None,
+        connect_timeout=where.timeout,
+    )
+
+
+def _checking(job: Job) -> Job:
+    return replace(job, command="plan", lock="shared", run=replace(job.run, check=True))
+
+
+def _hosts(inventory: Inventory, play: Play, limit: str | None) -> tuple[str, ...]:
+    return tuple(inventory.select(play.hosts, limit, where=play.where, empty=limit is not None))
+
+
+def _words(texts: Sequence[str]) -> frozenset[str]:
+    return frozenset(word.strip() for text in texts for word in text.split(",") if word.strip())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _specify(inventory: Inventory) -> Callable[[Lock, dict[str, Any], Mapping[str, Any]], Any]:
+    """How a lock becomes a spec on a host: with the mirrors that the host's variables name."""
+    source = inventory.sources[0] if inventory.sources else Path()
+    folder = source if source.is_dir() else source.parent
+
+    def specify(lock: Lock, options: dict[str, Any], names: Mapping[str, Any]) -> Any:
+        return ship.specify(lock, options, Settings.read(names, folder), names.get("facts"))
+
+    return specify

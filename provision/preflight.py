@@ -1,0 +1,335 @@
+"""All that can be known before a host is contacted: undefined names, missing files, clashes of ports and GPUs.
+
+Pure but for reading files. Must not connect; what depends on facts or results is left to the run itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2.utils import missing
+
+from provision.errors import Mark, ProvisionError, ProvisionErrors
+from provision.modules import DIRECTIVES
+from provision.plan_task import becomes, selected
+from provision.playbook import Condition, Play, Task
+from provision.render import NamesOf, Renderer, UndefinedVariable, Unsettled
+from provision.scopes import MAGIC, HostVariables, Run, Scopes
+from provision.source import Template, nearest, read_text
+from provision.translate import find_file
+from provision.variables import KnownAfterApply, Scope, fact_variables
+
+__all__ = ["check", "clashes", "environment_files", "may_become", "undefined"]
+
+_FACT_KEYS = (
+    *("hostname", "architecture", "kernel", "machine_id", "cpus", "memory_mb", "python"),
+    *("init", "user", "uid", "home", "default_ipv4"),
+)
+_FACTS = frozenset(fact_variables({"os": {}, **dict.fromkeys(_FACT_KEYS, "")}))
+Hosts = Mapping[Play, Sequence[str]]
+"""The hosts of each play."""
+_UNKNOWN = (ProvisionError, Unsettled, KnownAfterApply)
+
+
+def check(plays: Iterable[Play], run: Run, hosts: Hosts) -> None:
+    """Everything before any connection; raises ProvisionErrors with all that was found, in the order of the plays."""
+    found: dict[tuple[str, str], ProvisionError] = {}
+    for play in plays:
+        names = hosts.get(play, ())
+        for error in (*undefined(play, run, names), *_files(play, run), *clashes(play, run, names)):
+            found.setdefault((error.summary, str(error.where)), error)
+    errors = list(found.values())
+    if errors:
+        raise errors[0] if len(errors) == 1 else ProvisionErrors(errors)
+
+
+def may_become(play: Play, run: Run, host: str) -> bool:
+    """Whether any task of the play may become another user on a host; what cannot be told yet counts."""
+    scopes = Scopes(play, HostVariables(run, host), {})
+    return any(_may_become(task, play, scopes, run) for task in play.tasks if task.module not in DIRECTIVES)
+
+
+def _may_become(task: Task, play: Play, scopes: Scopes, run: Run) -> bool:
+    try:
+        return becomes(task, play, scopes.of(task), run)
+    except _UNKNOWN:
+        return True
+
+
+def environment_files(plays: Iterable[Play], run: Run, hosts: Hosts) -> list[Path]:
+    """The environment.yml of every environment that the plays may build; raises ProvisionError for a missing one."""
+    found: dict[Path, None] = {}
+    for play in plays:
+        names = hosts.get(play, ())
+        tasks = [task for task in play.tasks if task.module == "conda_env" and selected(task, run)]
+        for task in tasks if names else ():
+            for name in _rendered(task, "file", "environment.yml", play, run, names):
+                found[find_file(task, play.directory, "files", name)] = None
+    return list(found)
+
+
+def _rendered(task: Task, option: str, default: str, play: Play, run: Run, hosts: Sequence[str]) -> Iterator[str]:
+    """The values that an option takes over all hosts and items, as far as they can be told without facts."""
+    value = task.arguments.get(option, default)
+    if task.arguments.get("state") == "absent":
+        return
+    if not isinstance(value, Template):
+        yield str(value)
+        return
+    for host in hosts:
+        scopes = Scopes(play, HostVariables(run, host, play_hosts=tuple(hosts)), {})
+        for scope in _item_scopes(task, scopes):
+            try:
+                yield str(scope.render(value))
+            except _UNKNOWN:
+                continue
+
+
+def _item_scopes(task: Task, scopes: Scopes) -> Iterator[Scope]:
+    """The scope of each item of a task, without a loop its one scope; none where the loop cannot be told yet."""
+    scope = scopes.of(task)
+    if task.loop is None:
+        yield scope
+        return
+    try:
+        values = scope.render(task.loop)
+    except _UNKNOWN:
+        return
+    for index, value in enumerate(values if isinstance(values, list) else ()):
+        yield scopes.inner(task, {task.loop_var: value, **({task.index_var: index} if task.index_var else {})})
+
+
+def _files(play: Play, run: Run) -> Iterator[ProvisionError]:
+    """Sources of `copy` and `template` that are not there, where their names hold no template."""
+    for task in play.tasks:
+        source = task.arguments.get("src")
+        if task.module not in ("copy", "template") or source is None or isinstance(source, Template):
+            continue
+        try:
+            path = find_file(task, play.directory, "templates" if task.module == "template" else "files", source)
+            if task.module == "template":
+                run.renderer.check(_file_template(path), native=False)
+        except ProvisionError as error:
+            yield error
+
+
+def _file_template(path: Path) -> Template:
+    text = read_text(path)
+    return Template(text, Mark(str(path), 1, 1), text)
+
+
+@dataclass(slots=True)
+class _Names:
+    """Looks for undefined names in one play, for hosts that know the same names."""
+
+    play: Play
+    renderer: Renderer
+    scopes: Scopes
+    later: frozenset[str]
+    seen: dict[tuple[int, str], None] = field(default_factory=dict)
+    errors: list[ProvisionError] = field(default_factory=list)
+
+    def task(self, task: Task) -> None:
+        scope = self.scopes.of(task)
+        loop = (
+            {"ansible_loop_var"}
+            | ({task.loop_var} if task.loop is not None else set())
+            | ({task.index_var} if task.index_var else set())
+        )
+        own = {task.register} if task.register else set()
+        used: list[tuple[Any, NamesOf]] = []
+        try:
+            used += self.conditions((*task.when, *task.changed_when, *task.failed_when))
+            used += self.templates([task.arguments, *task.notify, *task.environment, task.label])
+            used += self.file(task)
+            if task.module == "assert":
+                used += self.asserted(task)
+            outside = self.templates([task.loop])
+        except ProvisionError as error:
+            self.errors.append(error)
+            return
+        asked = {name for _, names in used for name in names.asked}
+        for where, names in used:
+            self.need(names.needed - asked - loop - own, where, scope, task, ())
+        for where, names in outside:
+            self.need(names.needed - asked, where, scope, task, ())
+
+    def conditions(self, conditions: Iterable[Condition]) -> list[tuple[Any, NamesOf]]:
+        written = [condition for condition in conditions if isinstance(condition.expression, str)]
+        return [
+            (condition, self.renderer.check_expression(condition.expression, condition.where)) for condition in written
+        ]
+
+    def asserted(self, task: Task) -> list[tuple[Any, NamesOf]]:
+        that = task.arguments.get("that", [])
+        where = task.arguments.value_mark("that")
+        return self.conditions(Condition(item, where) for item in (that if isinstance(that, list) else [that]))
+
+    def templates(self, values: Any) -> list[tuple[Any, NamesOf]]:
+        return [(template, self.renderer.check(template)) for template in _templates_in(values)]
+
+    def file(self, task: Task) -> list[tuple[Any, NamesOf]]:
+        source = task.arguments.get("src")
+        if task.module != "template" or not isinstance(source, str) or isinstance(source, Template):
+            return []
+        try:
+            template = _file_template(find_file(task, self.play.directory, "templates", source))
+        except ProvisionError:
+            return []
+        return [(template, self.renderer.check(template, native=False))]
+
+    def need(self, names: Iterable[str], where: Any, scope: Scope, task: Task, chain: tuple[str, ...]) -> None:
+        for name in sorted(names):
+            raw = scope.raw(name)
+            if raw is missing:
+                if name not in self.later and name not in _FACTS and name not in MAGIC:
+                    self.errors.append(self.error(name, where, scope, task, chain))
+            elif (id(scope), name) not in self.seen:
+                self.seen[id(scope), name] = None
+                for template in _templates_in(raw):
+                    try:
+                        self.need(self.renderer.check(template).needed, template, scope, task, (*chain, name))
+                    except ProvisionError as error:
+                        self.errors.append(error)
+
+    def error(self, name: str, where: Any, scope: Scope, task: Task, chain: tuple[str, ...]) -> ProvisionError:
+        place = where.where if isinstance(where, Condition) else _place(where, name)
+        context = f"used through `{chain[-1]}`" if chain else f'task "{task.title}"'
+        known = {*scope.known(), *self.later, *_FACTS}
+        return UndefinedVariable(
+            f"variable `{name}` is undefined",
+            where=place,
+            context=context,
+            cause=f"it was looked for in {scope.looked()}",
+            hint=nearest(name, known),
+        )
+
+
+def _place(template: Template, name: str) -> Mark:
+    match = re.search(rf"(?<![\w.]){re.escape(name)}\b", template)
+    return template.place(name, str(template)[: match.start()].count(name)) if match else template.mark
+
+
+def _templates_in(value: Any) -> Iterator[Template]:
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _templates_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _templates_in(item)
+
+
+def undefined(play: Play, run: Run, hosts: Sequence[str]) -> list[ProvisionError]:
+    """Names that no host could have a value for; hosts that know the same names are looked at once."""
+    later = frozenset(_later(play))
+    errors: list[ProvisionError] = []
+    kinds: dict[tuple[frozenset[str], tuple[str, ...]], None] = {}
+    for host in hosts:
+        inventory = run.inventory.variables(host, play.directory)
+        kind = (frozenset(inventory), tuple(_templates_in(inventory)))
+        if kind in kinds:
+            continue
+        kinds[kind] = None
+        names = _Names(play, run.renderer, Scopes(play, HostVariables(run, host), {}), later)
+        for task in play.tasks:
+            if selected(task, run):
+                names.task(task)
+        errors += names.errors
+    return errors
+
+
+def _later(play: Play) -> Iterator[str]:
+    """Names that tasks of the play give values to."""
+    for task in play.tasks:
+        if task.register:
+            yield task.register
+        if task.module == "set_fact":
+            yield from (str(name) for name in task.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _App:
+    name: str
+    port: Any
+    gpus: tuple[str, ...]
+    shared: bool
+    where: Mark
+    title: str
+
+
+def clashes(play: Play, run: Run, hosts: Sequence[str]) -> list[ProvisionError]:
+    """Two apps of one host with the same port or, unless both share it, the same GPU."""
+    tasks = [task for task in play.tasks if task.module == "app"]
+    found: dict[tuple[str, str, str], tuple[ProvisionError, list[str]]] = {}
+    for host in hosts if len(tasks) > 1 or any(task.loop is not None for task in tasks) else ():
+        apps = list(_apps(tasks, Scopes(play, HostVariables(run, host, play_hosts=tuple(hosts)), {})))
+        for index, app in enumerate(apps):
+            for other in apps[:index]:
+                for what, error in _clash(app, other):
+                    found.setdefault((other.name, app.name, what), (error, []))[1].append(host)
+    for error, names in found.values():
+        error.summary += f" on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return [error for error, _ in found.values()]
+
+
+def _apps(tasks: Iterable[Task], scopes: Scopes) -> Iterator[_App]:
+    for task in tasks:
+        for scope in _item_scopes(task, scopes):
+            try:
+                if not all(scope.renderer.test(item.expression, scope, item.where) for item in task.when):
+                    continue
+                values = {
+                    key: scope.render(task.arguments.get(key))
+                    for key in ("name", "port", "gpus", "share_gpus", "state")
+                }
+            except _UNKNOWN:
+                continue
+            if values["state"] not in ("absent", "stopped"):
+                gpus = values["gpus"] if isinstance(values["gpus"], list) else []
+                where = task.arguments.value_mark("port")
+                yield _App(
+                    str(values["name"]),
+                    values["port"],
+                    tuple(map(str, gpus)),
+                    bool(values["share_gpus"]),
+                    where,
+                    task.title,
+                )
+
+
+def _clash(app: _App, other: _App) -> Iterator[tuple[str, ProvisionError]]:
+    if app.name == other.name:
+        return
+    context = f'task "{app.title}"'
+    if app.port is not None and app.port == other.port:
+        yield (
+            "port",
+            ProvisionError(
+                f"apps `{other.name}` and `{app.name}` have the same port {app.port}",
+                where=app.where,
+                context=context,
+                cause=f"the other is at {other.where}",
+                hint="give one of them another port",
+            ),
+        )
+    same = set(app.gpus) & set(other.gpus) or (
+        "all" in (*app.gpus, *other.gpus) and set(app.gpus) | set(other.gpus) if app.gpus and other.gpus else set()
+    )
+    if same and not (app.shared and other.shared):
+        named = ", ".join(sorted(same))
+        yield (
+            "gpu",
+            ProvisionError(
+                f"apps `{other.name}` and `{app.name}` have the same GPU {named}",
+                where=app.where,
+                context=context,
+                cause=f"the other is at {other.where}",
+                hint="give one of them another GPU, or say `share_gpus: true` at both",
+            ),
+        )

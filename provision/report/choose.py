@@ -1,0 +1,45 @@
+"""Which report a run gets: text with or without a live screen, JSON, JSON lines, JUnit."""
+
+from __future__ import annotations
+
+import sys
+
+from provision.events import Event
+from provision.options import Shown
+from provision.report import Report
+from provision.report.document import JsonLines, JsonReport, JunitReport
+from provision.report.live import LiveScreen
+from provision.report.tally import Tally
+from provision.report.text import TextReport
+
+__all__ = ["Reporting", "reporting"]
+
+
+class Reporting:
+    """Passes events on to what shows them, and keeps the tally for exit codes."""
+
+    def __init__(self, report: Report, screen: LiveScreen | None) -> None:
+        self.tally = Tally()
+        self._report = report
+        self._screen = screen
+
+    def add(self, event: Event) -> None:
+        self.tally.add(event)
+        if self._screen:
+            self._screen.add(event)
+        self._report.add(event)
+
+    def close(self) -> None:
+        if self._screen:
+            self._screen.close()
+        self._report.close()
+
+
+def reporting(shown: Shown) -> Reporting:
+    """The report that the options ask for; a live screen only where people watch a terminal."""
+    live = sys.stderr.isatty() and shown.output == "text" and not shown.verbose
+    reports = {"json": JsonReport, "jsonl": JsonLines, "junit": JunitReport}
+    if shown.output in reports:
+        return Reporting(reports[shown.output](sys.stdout), None)
+    text = TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live)
+    return Reporting(text, LiveScreen() if live else None)
