@@ -16,10 +16,11 @@ from provision import plan_task
 from provision.agent.protocol import Result
 from provision.errors import ProvisionError
 from provision.events import StepEnded
-from provision.plan_task import Outcome, PlannedStep, handler_id, handlers_by_id
+from provision.plan_task import Outcome, PlannedStep
 from provision.playbook import Play, Task
 from provision.render import Unsettled
 from provision.scopes import HostVariables, Run, Scopes
+from provision.selection import handler_id, handlers_by_id, selected
 from provision.settle import Awaited, error_of, judge, registered, values_of
 from provision.translate import Built
 from provision.variables import KnownAfterApply, Pending
@@ -126,7 +127,7 @@ class _Compiler:
                 if self.leave_section():
                     return self.batch(barrier=self.cursor.section < len(self.play.sections), done=self.over)
                 continue
-            if handler is None and not plan_task.selected(task, self.host.run):
+            if handler is None and not selected(task, self.host.run):
                 self.advance()
                 self.flip()
                 continue
@@ -203,20 +204,26 @@ class _Compiler:
             self.forget.append(handler)
         self.set({**outcome.facts, **self.kept(task, outcome)})
         position = (self.cursor.section, self.cursor.index)
+        if outcome.built or outcome.apps:
+            self.remember(task, outcome, position, handler)
         self.cursor = replace(
             self.cursor,
             next_id=self.cursor.next_id + len(outcome.steps),
+            queue=(self.cursor.queue or ())[1:] if handler else self.cursor.queue,
+            index=self.cursor.index + (handler is None),
+        )
+        self.flip()
+        if outcome.flush:
+            self.cursor = replace(self.cursor, queue=())
+
+    def remember(self, task: Task, outcome: Outcome, position: tuple[int, int], handler: str | None) -> None:
+        """Environments that are built and apps that run, for the flips."""
+        self.cursor = replace(
+            self.cursor,
             built={**self.cursor.built, **{(item.root, item.name): item for item in outcome.built}},
             apps=(*self.cursor.apps, *outcome.apps),
             flips=(*self.cursor.flips, *self.planned_flips(task, outcome.built, position, handler)),
         )
-        if handler:
-            self.cursor = replace(self.cursor, queue=(self.cursor.queue or ())[1:])
-        else:
-            self.advance()
-        self.flip()
-        if outcome.flush:
-            self.cursor = replace(self.cursor, queue=())
 
     def kept(self, task: Task, outcome: Outcome) -> dict[str, Any]:
         if task.register is None:
@@ -245,11 +252,13 @@ class _Compiler:
     def later_apps(self, position: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Task]]:
         for section, content in enumerate(self.play.sections[position[0] :], position[0]):
             for index, task in enumerate(content.tasks):
-                if (section, index) > position and task.module == "app" and plan_task.selected(task, self.host.run):
+                if (section, index) > position and task.module == "app" and selected(task, self.host.run):
                     yield (section, index), task
 
     def flip(self) -> None:
         """Add the flips that are due before the task at the cursor."""
+        if not self.cursor.flips:
+            return
         here = (self.cursor.section, self.cursor.index)
         due = [item for item in self.cursor.flips if item.position < here or self.cursor.queue is not None]
         for item in due:

@@ -5,7 +5,6 @@ Pure: of the task and the names that it sees. Where a task stands in a play is `
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,23 +20,13 @@ from provision.modules import DIRECTIVES
 from provision.playbook import Play, Task
 from provision.render import UndefinedVariable, Unsettled
 from provision.scopes import OMIT, HostVariables, Run, Scopes
+from provision.selection import answers, becomes, first_given, handlers_by_id, variable
 from provision.settle import Asked, Awaited, holds, registered, skipped_fields
 from provision.source import Template
 from provision.translate import Built, Translated, root_of
 from provision.variables import KnownAfterApply, Scope
 
-__all__ = [
-    "Environment",
-    "Outcome",
-    "PlannedStep",
-    "flip",
-    "handler_id",
-    "handlers_by_id",
-    "may_use",
-    "plan",
-    "selected",
-    "unknown",
-]
+__all__ = ["Environment", "Outcome", "PlannedStep", "becomes", "flip", "may_use", "plan", "unknown"]
 
 MAX_ITEMS = 10_000
 _SHOWN = 60
@@ -100,34 +89,6 @@ class _Item:
     title: str
     value: Any = None
     index: int = 0
-
-
-def handler_id(play: Play, task: Task) -> str:
-    """The id of a handler in a host's journal; the same in every run while its names stay."""
-    return hashlib.sha256(f"{play.name}\0{task.title}".encode()).hexdigest()[:16]
-
-
-def handlers_by_id(play: Play) -> dict[str, Task]:
-    """The handlers by id, in the order in which they run; of two with one name the last counts."""
-    return {handler_id(play, task): task for task in play.handlers}
-
-
-def selected(task: Task, run: Run) -> bool:
-    """Whether `--tags` and `--skip-tags` let a task run, as in Ansible."""
-    tags = task.tags or frozenset(("untagged",))
-    tagged = bool(task.tags)
-    wanted = run.tags or frozenset(("all",))
-    never = "never" in tags
-    chosen = (
-        ("all" in wanted and not never)
-        or bool(tags & wanted)
-        or "always" in tags
-        or ("tagged" in wanted and tagged and not never)
-    )
-    skipped = bool(tags & run.skip_tags) or ("tagged" in run.skip_tags and tagged)
-    if "all" in run.skip_tags:
-        skipped = "always" not in tags or "always" in run.skip_tags
-    return chosen and not skipped
 
 
 def plan(environment: Environment, task: Task, first_id: int, handler: str | None) -> Outcome:
@@ -411,7 +372,7 @@ class _Planner:
         agent = host.facts.get("user", "root")
         if not becomes(task, play, scope, host.run):
             return host.login_user if host.login_user and host.login_user != agent else None
-        user = _first(_variable(scope, "ansible_become_user"), task.become_user, play.become_user, "root")
+        user = first_given(variable(scope, "ansible_become_user"), task.become_user, play.become_user, "root")
         name = str(scope.render(user))
         return None if name == agent else name
 
@@ -430,7 +391,7 @@ class _Planner:
         found: dict[str, None] = {}
         for written in self.task.notify:
             name = str(scope.render(written))
-            own = [key for key, task in handlers.items() if _answers(task, name)]
+            own = [key for key, task in handlers.items() if answers(task, name)]
             if not own:
                 raise ProvisionError(
                     f"there is no handler `{name}`", where=self.task.where, context=f'task "{self.task.title}"'
@@ -461,25 +422,6 @@ class _Planner:
             flush=self.flush,
             failed=self.failed,
         )
-
-
-def becomes(task: Task, play: Play, scope: Scope, run: Run) -> bool:
-    """Whether a task becomes another user."""
-    value = _first(_variable(scope, "ansible_become"), task.become, play.become, run.become)
-    return truth(scope.render(value))
-
-
-def _variable(scope: Scope, name: str) -> Any:
-    value = scope.raw(name)
-    return value if isinstance(value, str | bool | int) else None
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def _answers(task: Task, name: str) -> bool:
-    return name in (str(task.name), task.title) or name in task.listen
 
 
 def _text(value: Any) -> str:

@@ -15,10 +15,10 @@ from jinja2.utils import missing
 
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.modules import DIRECTIVES
-from provision.plan_task import becomes, selected
 from provision.playbook import Condition, Play, Task
 from provision.render import NamesOf, Renderer, UndefinedVariable, Unsettled
 from provision.scopes import MAGIC, HostVariables, Run, Scopes
+from provision.selection import becomes, selected
 from provision.source import Template, nearest, read_text
 from provision.translate import find_file
 from provision.variables import KnownAfterApply, Scope, fact_variables

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Words
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from provision import modules, translate
+from provision import arguments as options
+from provision import modules
 from provision.errors import Mark, ProvisionError, ProvisionErrors
+from provision.inherited import (
+    Inherited,
+    conditions_of,
+    described,
+    doing,
+    in_task,
+    listed,
+    refuse_broken_app,
+    tags_of,
+    variables_of,
+    within,
+)
 from provision.playbook import (
-    Condition,
     LoopControl,
     Play,
     Playbook,
@@ -25,8 +37,6 @@ from provision.playbook import (
     SharedData,
     Task,
     TaskKeywords,
-    keywords,
-    unknown_keyword,
     validate,
 )
 from provision.source import Mapping, Sequence, Template, load, nearest
@@ -36,7 +46,6 @@ __all__ = ["load_playbook"]
 
 MAX_IMPORTS = 50
 _EMPTY = Layer("", {})
-_TASK_WORDS = keywords(TaskKeywords)
 _ENTRY_WORDS = {"when", "tags", "become", "become_user", "vars", "no_log", "notify"}
 
 
@@ -52,25 +61,6 @@ def load_playbook(path: Path | str, roles_path: Words[Path | str] = ()) -> Playb
     if loader.errors:
         raise loader.errors[0] if len(loader.errors) == 1 else ProvisionErrors(loader.errors)
     return Playbook(path, tuple(plays))
-
-
-@dataclass(frozen=True, slots=True)
-class _Inherited:
-    """What tasks take over from the play's role entry, blocks and imports around them."""
-
-    directory: Path
-    role: Role | None = None
-    when: tuple[Condition, ...] = ()
-    tags: frozenset[str] = frozenset()
-    become: Any = None
-    become_user: Any = None
-    environment: tuple[Mapping, ...] = ()
-    variables: tuple[Layer, ...] = ()
-    notify: tuple[str, ...] = ()
-    no_log: Any = None
-    ignore_errors: Any = None
-    check_mode: Any = None
-    depth: int = 0
 
 
 class _Loader:
@@ -122,7 +112,7 @@ class _Loader:
             raise ProvisionError("a play is a mapping", where=mark, hint="it starts with `- hosts: …`")
         words = validate(PlayKeywords, item, "play")
         self.roles, self.handlers = {}, []
-        outer = _Inherited(path.parent, tags=_tags(item))
+        outer = Inherited(path.parent, tags=tags_of(item))
         sections = (
             Section("pre_tasks", tuple(self.tasks(item.get("pre_tasks"), outer))),
             Section("tasks", tuple(self.main(item, outer))),
@@ -164,11 +154,11 @@ class _Loader:
             file = path.parent / name
             if not file.is_file():
                 raise ProvisionError(f"there is no file `{file}`", where=mark, context="vars_files")
-            yield Layer(f"`{file}`", _variables(file))
+            yield Layer(f"`{file}`", variables_of(file))
         if item.get("vars"):
             yield Layer("the play's vars", item["vars"])
 
-    def main(self, item: Mapping, outer: _Inherited) -> Iterator[Task]:
+    def main(self, item: Mapping, outer: Inherited) -> Iterator[Task]:
         """Roles, then our short forms, then tasks."""
         yield from self.role_entries(item.get("roles"), outer)
         for key, word in (("environments", "conda_env"), ("shared_data", ""), ("apps", "app")):
@@ -184,14 +174,14 @@ class _Loader:
                     self.failed(error)
         yield from self.tasks(item.get("tasks"), outer)
 
-    def role_entries(self, entries: Any, outer: _Inherited) -> Iterator[Task]:
+    def role_entries(self, entries: Any, outer: Inherited) -> Iterator[Task]:
         for entry, mark in zip(entries or [], entries.marks if entries else [], strict=True):
             try:
                 yield from self.role_entry(entry, mark, outer)
             except ProvisionError as error:
                 self.failed(error)
 
-    def role_entry(self, entry: Any, mark: Mark, outer: _Inherited) -> Iterator[Task]:
+    def role_entry(self, entry: Any, mark: Mark, outer: Inherited) -> Iterator[Task]:
         if isinstance(entry, str):
             yield from self.role(entry, mark, _EMPTY, outer)
             return
@@ -202,12 +192,10 @@ class _Loader:
         if not name:
             raise ProvisionError("`role` is missing", where=mark, context="role of a play")
         parameters = Layer(f"the vars of role `{name}` in the play", entry["vars"]) if entry.get("vars") else _EMPTY
-        yield from self.role(
-            name, entry.value_mark("role" if words.role else "name"), parameters, _within(outer, entry)
-        )
+        yield from self.role(name, entry.value_mark("role" if words.role else "name"), parameters, within(outer, entry))
 
     def role(
-        self, name: str, mark: Mark, parameters: Layer, outer: _Inherited, tasks_from: str = "main"
+        self, name: str, mark: Mark, parameters: Layer, outer: Inherited, tasks_from: str = "main"
     ) -> Iterator[Task]:
         if outer.depth > MAX_IMPORTS:
             raise ProvisionError(f"the role `{name}` depends on itself", where=mark)
@@ -245,13 +233,13 @@ class _Loader:
 
     def layer(self, path: Path, kind: str, name: str) -> Layer:
         file = self.file_of(path / kind)
-        return Layer(f"the {kind} of role `{name}`", _variables(file) if file else {})
+        return Layer(f"the {kind} of role `{name}`", variables_of(file) if file else {})
 
     def file_of(self, folder: Path, stem: str = "main") -> Path | None:
         names = (stem, f"{stem}.yaml", f"{stem}.yml")
         return next((folder / name for name in names if (folder / name).is_file()), None)
 
-    def dependencies(self, role: Role, inner: _Inherited) -> Iterator[Task]:
+    def dependencies(self, role: Role, inner: Inherited) -> Iterator[Task]:
         file = self.file_of(role.path / "meta")
         content = load(file) if file else None
         entries = content.get("dependencies") if isinstance(content, Mapping) else None
@@ -260,7 +248,7 @@ class _Loader:
             if name not in self.roles:
                 yield from self.role_entry(entry, mark, replace(inner, role=None))
 
-    def tasks(self, content: Any, outer: _Inherited, file: str = "") -> list[Task]:
+    def tasks(self, content: Any, outer: Inherited, file: str = "") -> list[Task]:
         if content is None:
             return []
         if not isinstance(content, Sequence):
@@ -275,30 +263,30 @@ class _Loader:
                 self.failed(error)
         return result
 
-    def task(self, item: Any, mark: Mark, outer: _Inherited) -> list[Task]:
+    def task(self, item: Any, mark: Mark, outer: Inherited) -> list[Task]:
         if not isinstance(item, Mapping):
             raise ProvisionError(
                 "a task is a mapping", where=mark, hint="write `- name: …` and below it what is to be done"
             )
         if "block" in item:
             return self.block(item, outer)
-        key = _word(item)
+        key = doing(item)
         word = modules.canonical(key)
         fields = Mapping(item.file, (item.mark.line, item.mark.column))
         for name in item:
             if name != key:
                 fields.put(name, item[name], item.places(name), item.texts.get(name))
-        words = validate(TaskKeywords, fields, _what(item))
+        words = validate(TaskKeywords, fields, described(item))
         if word in modules.IMPORTS:
             return self.imported_tasks(word, item, key, outer)
-        arguments = translate.arguments_of(word, item[key], item.value_mark(key))
-        self.errors += [_in_task(error, item) for error in translate.check(word, arguments)]
+        arguments = options.arguments_of(word, item[key], item.value_mark(key))
+        self.errors += [in_task(error, item) for error in options.check(word, arguments)]
         return [self.made(item, words, word, arguments, outer)]
 
-    def made(self, item: Mapping, words: TaskKeywords, word: str, arguments: Mapping, outer: _Inherited) -> Task:
-        inner = _within(outer, item)
+    def made(self, item: Mapping, words: TaskKeywords, word: str, arguments: Mapping, outer: Inherited) -> Task:
+        inner = within(outer, item)
         control = words.loop_control or LoopControl()
-        _refuse_broken_app(item, word)
+        refuse_broken_app(item, word)
         return Task(
             key="",
             name=words.name or "",
@@ -315,20 +303,20 @@ class _Loader:
             label=item["loop_control"].get("label") if item.get("loop_control") else None,
             register=words.register_,
             notify=inner.notify,
-            listen=_listed(item, "listen"),
+            listen=listed(item, "listen"),
             tags=inner.tags,
             become=inner.become,
             become_user=inner.become_user,
             environment=inner.environment,
             variables=inner.variables,
-            changed_when=_conditions(item, "changed_when"),
-            failed_when=_conditions(item, "failed_when"),
+            changed_when=conditions_of(item, "changed_when"),
+            failed_when=conditions_of(item, "failed_when"),
             ignore_errors=inner.ignore_errors,
             no_log=inner.no_log,
             check_mode=inner.check_mode,
         )
 
-    def block(self, item: Mapping, outer: _Inherited) -> list[Task]:
+    def block(self, item: Mapping, outer: Inherited) -> list[Task]:
         fields = Mapping(item.file, (item.mark.line, item.mark.column))
         for name in item:
             if name != "block":
@@ -339,13 +327,13 @@ class _Loader:
                     f"a block has no `{name}`", where=fields.key_mark(name), hint="put it on the tasks inside"
                 )
         validate(TaskKeywords, fields, "block")
-        return self.tasks(item["block"], _within(outer, fields))
+        return self.tasks(item["block"], within(outer, fields))
 
-    def imported_tasks(self, word: str, item: Mapping, key: str, outer: _Inherited) -> list[Task]:
+    def imported_tasks(self, word: str, item: Mapping, key: str, outer: Inherited) -> list[Task]:
         where = item.value_mark(key)
         if "loop" in item or "register" in item:
             raise ProvisionError(f"`{word}` cannot be looped or registered", where=where)
-        inner = _within(outer, item)
+        inner = within(outer, item)
         value = item[key]
         if word == "import_role":
             if (
@@ -371,7 +359,7 @@ class _Loader:
             raise ProvisionError(f"`{name}` imports itself", where=where)
         return self.tasks(load(path), replace(inner, depth=inner.depth + 1), str(path))
 
-    def short_form(self, key: str, word: str, entry: Any, mark: Mark, outer: _Inherited) -> Iterator[Task]:
+    def short_form(self, key: str, word: str, entry: Any, mark: Mark, outer: Inherited) -> Iterator[Task]:
         if not isinstance(entry, Mapping):
             raise ProvisionError(f"an item of `{key}` is a mapping", where=mark)
         if key == "shared_data":
@@ -387,13 +375,13 @@ class _Loader:
         _put(item, "name", f"{'Environment' if word == 'conda_env' else 'App'} {title}", entry)
         yield from self.built(item, word, arguments, outer)
 
-    def built(self, item: Mapping, word: str, arguments: Mapping, outer: _Inherited) -> list[Task]:
+    def built(self, item: Mapping, word: str, arguments: Mapping, outer: Inherited) -> list[Task]:
         words = validate(TaskKeywords, item, f"`{item['name']}`")
-        arguments = translate.arguments_of(word, arguments, arguments.mark)
-        self.errors += translate.check(word, arguments)
+        arguments = options.arguments_of(word, arguments, arguments.mark)
+        self.errors += options.check(word, arguments)
         return [self.made(item, words, word, arguments, outer)]
 
-    def shared_data(self, entry: Mapping, outer: _Inherited) -> Iterator[Task]:
+    def shared_data(self, entry: Mapping, outer: Inherited) -> Iterator[Task]:
         root = entry.get("path", "/data")
         common = {name: entry[name] for name in ("owner", "group", "mode") if name in entry}
         for name in entry.get("directories") or []:
@@ -403,9 +391,7 @@ class _Loader:
             arguments = {"path": path, "target": _joined(root, target, entry)}
             yield from self.built_from(entry, f"Shared link {path}", "link", arguments, outer)
 
-    def built_from(
-        self, entry: Mapping, title: str, word: str, values: dict[str, Any], outer: _Inherited
-    ) -> list[Task]:
+    def built_from(self, entry: Mapping, title: str, word: str, values: dict[str, Any], outer: Inherited) -> list[Task]:
         item = Mapping(entry.file, (entry.mark.line, entry.mark.column))
         arguments = Mapping(entry.file, (entry.mark.line, entry.mark.column))
         _put(item, "name", title, entry)
@@ -425,119 +411,6 @@ def _put(item: Mapping, key: str, text: str, entry: Mapping) -> None:
 def _joined(root: Any, name: Any, entry: Mapping) -> str:
     text = str(name) if str(name).startswith("/") else f"{root}/{name}"
     return Template(text, entry.mark, text) if "{{" in text else text
-
-
-def _within(outer: _Inherited, item: Mapping) -> _Inherited:
-    """What holds inside a task, block, import or role entry."""
-    variables = (
-        (Layer("the vars of the task", item["vars"]), *outer.variables)
-        if item.get("vars") and "role" not in item
-        else outer.variables
-    )
-    return replace(
-        outer,
-        when=(*outer.when, *_conditions(item, "when")),
-        tags=outer.tags | _tags(item),
-        become=item.get("become", outer.become),
-        become_user=item.get("become_user", outer.become_user),
-        environment=(*outer.environment, item["environment"]) if item.get("environment") else outer.environment,
-        variables=variables,
-        notify=(*outer.notify, *_listed(item, "notify")),
-        no_log=item.get("no_log", outer.no_log),
-        ignore_errors=item.get("ignore_errors", outer.ignore_errors),
-        check_mode=item.get("check_mode", outer.check_mode),
-    )
-
-
-def _listed(item: Mapping, key: str) -> tuple[str, ...]:
-    value = item.get(key)
-    return tuple(value) if isinstance(value, list) else () if value is None else (value,)
-
-
-def _tags(item: Mapping) -> frozenset[str]:
-    words = _listed(item, "tags")
-    for word in words:
-        if isinstance(word, Template) or not isinstance(word, str):
-            raise ProvisionError("a tag is plain text", where=item.value_mark("tags"))
-    return frozenset(part.strip() for word in words for part in word.split(",") if part.strip())
-
-
-def _conditions(item: Mapping, key: str) -> tuple[Condition, ...]:
-    value = item.get(key)
-    if value is None:
-        return ()
-    if isinstance(value, Sequence):
-        pairs = list(zip(value, value.marks, strict=True))
-    else:
-        pairs = [(value, item.value_mark(key))]
-    for expression, mark in pairs:
-        if isinstance(expression, Template):
-            raise ProvisionError(f"`{key}` is an expression without braces", where=mark, hint="leave out `{{` and `}}`")
-    return tuple(Condition(expression, mark) for expression, mark in pairs)
-
-
-def _word(item: Mapping) -> str:
-    """The key of a task that says what is done; raises ProvisionError when there is none or more than one."""
-    others = [key for key in item if key not in _TASK_WORDS]
-    found = [key for key in others if modules.is_word(modules.canonical(str(key)))]
-    if len(found) == 1 and len(others) == 1:
-        return str(found[0])
-    if len(found) > 1:
-        names = " and ".join(f"`{key}`" for key in found)
-        raise ProvisionError(
-            "a task does one thing", where=item.key_mark(found[1]), context=_what(item), cause=f"it has {names}"
-        )
-    unknown = [key for key in others if key not in found]
-    if not unknown:
-        raise ProvisionError(
-            "a task says nothing to do", where=item.mark, context=_what(item), hint="name a resource, such as `file:`"
-        )
-    raise _unknown(unknown[0], item, bool(found))
-
-
-def _unknown(key: Any, item: Mapping, has_word: bool) -> ProvisionError:
-    if key in ("include_tasks", "include_role", "include_vars"):
-        hint = f"use `{key.replace('include', 'import')}`" if key != "include_vars" else "use `vars_files` of the play"
-        return ProvisionError(f"`{key}` is not supported yet", where=item.key_mark(key), context=_what(item), hint=hint)
-    known = _TASK_WORDS if has_word else _TASK_WORDS | modules.known_words()
-    error = unknown_keyword(key, item, _what(item), known)
-    if has_word or not error.summary.startswith("unknown"):
-        return error
-    return ProvisionError(
-        f"`{key}` is no keyword and no resource", where=error.where, context=error.context, hint=error.hint
-    )
-
-
-def _what(item: Mapping) -> str:
-    return f'task "{item["name"]}"' if item.get("name") else "task"
-
-
-def _in_task(error: ProvisionError, item: Mapping) -> ProvisionError:
-    if not error.context:
-        error.context = _what(item)
-    return error
-
-
-def _refuse_broken_app(item: Mapping, word: str) -> None:
-    for key in ("ignore_errors", "failed_when"):
-        if word == "app" and item.get(key):
-            raise ProvisionError(
-                f"an app has no `{key}`",
-                where=item.key_mark(key),
-                context=_what(item),
-                cause="its environment would serve although the app is not healthy",
-            )
-
-
-def _variables(file: Path) -> Mapping:
-    content = load(file)
-    if content is None:
-        return Mapping(str(file), (1, 1))
-    if not isinstance(content, Mapping):
-        raise ProvisionError(
-            f"`{file}` holds no variables", where=Mark(str(file), 1, 1), hint="it is a mapping, `name: value`"
-        )
-    return content
 
 
 def _keyed(section: Section) -> Section:

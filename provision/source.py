@@ -6,7 +6,6 @@ Owns reading and marking. Must not know what a file means, and never renders: te
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Words
@@ -16,6 +15,7 @@ from typing import Any, Self
 
 import yaml
 
+from provision import scalars
 from provision.errors import Mark, ProvisionError
 
 __all__ = ["Mapping", "Sequence", "Template", "extra_variables", "load", "loads", "nearest", "plain", "read_text"]
@@ -25,18 +25,7 @@ MAX_DEPTH = 64
 MAX_ALIASED = 200_000
 """Values that aliases and merge keys may add to a file beyond those written in it."""
 
-_BOOL = re.compile(r"yes|no|true|false|on|off", re.IGNORECASE)
-_NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)")
-_OCTAL = re.compile(r"[-+]?0o?[0-7_]+")
-_FLOAT = re.compile(
-    r"[-+]?([0-9][0-9_]*\.[0-9_]*([eE][-+]?[0-9]+)?|\.[0-9][0-9_]*([eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN"
-)
-_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
-_VERSION_KEY = re.compile(r"(^|_)(version|python|release|revision|tag)$")
 _MARKS = ("{{", "{%", "{#")
-_MAYBE = frozenset("-+.~0123456789yYnNtTfFoO")
-"""First characters of plain scalars that YAML 1.1 may read as something else than text."""
 
 
 class Template(str):
@@ -354,7 +343,7 @@ class _Reader:
         text: str = event.value
         if event.tag is not None and event.tag != "!":
             return self.tagged(event, key)
-        if event.implicit[0] and (not text or text[0] in _MAYBE):
+        if event.implicit[0] and (not text or text[0] in scalars.MAYBE):
             return self.implicit(event, text, key)
         return self.string(event, text)
 
@@ -377,40 +366,16 @@ class _Reader:
         return value
 
     def implicit(self, event: Any, text: str, key: Any) -> Any:
-        """A plain scalar read as YAML 1.1 does, except for what surprises: that is an error by name."""
-        if text in _NULL:
-            return None
-        if _BOOL.fullmatch(text):
-            return text.lower() in ("yes", "true", "on")
-        if _INT.fullmatch(text):
-            return int(text.replace("_", ""), 0)
-        if _OCTAL.fullmatch(text):
-            return self.octal(event, text, key)
-        if _SEXAGESIMAL.fullmatch(text):
-            raise self.surprise(event, text, "a number of base 60 (`22:22` is 1342)")
-        if _FLOAT.fullmatch(text):
-            return self.float(event, text, key)
-        return self.string(event, text)
-
-    def octal(self, event: Any, text: str, key: Any) -> str:
-        """Under `mode` the digits as written, which is what is meant; elsewhere nobody means an octal number."""
-        if key == "mode":
-            return text
-        raise self.surprise(event, text, "an octal number")
-
-    def float(self, event: Any, text: str, key: Any) -> float:
-        value = float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if repr(value) != text and isinstance(key, str) and _VERSION_KEY.search(key):
-            raise self.surprise(event, text, f"the number {value!r}")
-        return value
-
-    def surprise(self, event: Any, text: str, reading: str) -> ProvisionError:
-        return ProvisionError(
-            f"`{text}` is not read as it is written",
-            where=self.mark(event),
-            cause=f"YAML reads it as {reading}",
-            hint=f'quote it: "{text}"',
-        )
+        try:
+            value = scalars.read(text, key)
+        except scalars.Surprise as surprise:
+            raise ProvisionError(
+                f"`{text}` is not read as it is written",
+                where=self.mark(event),
+                cause=f"YAML reads it as {surprise}",
+                hint=f'quote it: "{text}"',
+            ) from None
+        return self.string(event, text) if isinstance(value, str) else value
 
     def bad_tag(self, event: Any) -> ProvisionError:
         name = event.tag.replace("tag:yaml.org,2002:", "!!")

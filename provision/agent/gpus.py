@@ -29,7 +29,7 @@ class Question:
         self._ask("devices", ["--query-gpu=" + ",".join(_FIELDS), "--format=csv,noheader,nounits"])
 
     @staticmethod
-    def start() -> "Optional[Question]":
+    def start() -> Optional[Question]:
         """Ask, where there is an nvidia-smi."""
         try:
             return Question(find_program("nvidia-smi", CLEAN_PATH))
@@ -110,7 +110,7 @@ def no_answer() -> Dict[str, Any]:
     return {"driver": _loaded_driver(), "cuda": None, "devices": [], "simulated": False}
 
 
-def parse_table(text: str) -> "tuple[Optional[str], Optional[str]]":
+def parse_table(text: str) -> tuple[Optional[str], Optional[str]]:
     """Driver and CUDA version from the table that nvidia-smi prints."""
     return _after(text, "Driver Version:"), _after(text, "CUDA Version:")
 

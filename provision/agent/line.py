@@ -52,10 +52,16 @@ class Line(Watch):
                 raise Cancelled
             self._wait()
 
-    def action(self, must_finish: bool) -> None:
-        """From here on an action runs that a cancel waits for, or not; it then keeps the host's lock."""
-        self.must_finish = must_finish
+    def action(self, must_finish: str) -> None:
+        """From here on an action runs that a cancel waits for, "" for one that it ends; it keeps the host's lock."""
+        if must_finish or self.must_finish:
+            self.send({"type": "must_finish", "what": must_finish})
+        self.must_finish = bool(must_finish)
         self.kept = (self._lock,) if must_finish and self._lock >= 0 else ()
+
+    def blob(self, sha256: str) -> str:
+        """The path of a local file with that content; raises Cancelled."""
+        return str(self.ask({"type": "need", "sha256": sha256})["path"])
 
     def cancelled(self) -> bool:
         """Whether what runs is to be ended now; never while it must finish."""
@@ -69,9 +75,9 @@ class Line(Watch):
 
     def group(self, leader: int) -> None:
         """The pump knows the running group, to end it should this worker die."""
-        self.send({"type": "group", "leader": leader, "must_finish": self.must_finish})
+        self.send({"type": "group", "leader": leader})
 
-    def interrupt(self, number: int, frame: Any) -> None:
+    def interrupt(self) -> None:
         """The signal that follows a cancel that was not heeded: ends what runs, wherever it is."""
         self._cancelled = self._stopping = True
         if not self.must_finish:

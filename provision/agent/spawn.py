@@ -223,7 +223,7 @@ class _Running:
                     self._signal(_TERM)
             elif now >= self._killing:
                 self.kill()
-            self._wait(now)
+            self._wait()
 
     def _over(self) -> bool:
         if self.status is None:
@@ -234,7 +234,7 @@ class _Running:
             return False
         return not self._open or time.monotonic() > self._ended + _LINGER
 
-    def _wait(self, now: float) -> None:
+    def _wait(self) -> None:
         """Move what can be moved; short waits, since the end of a process that left its streams open is polled."""
         reads = list(self._open)
         if self._watch.descriptor is not None and self._killing is None:

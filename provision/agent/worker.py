@@ -16,7 +16,7 @@ from .resources import load
 from .spawn import Cancelled
 from .system import System
 
-__all__ = ["Outcome", "converge", "serve"]
+__all__ = ["Outcome", "converge", "live", "serve"]
 
 _OUTPUT = 32 * 1024
 _PROGRESS_EVERY = 0.2
@@ -28,6 +28,22 @@ class Outcome:
     def __init__(self) -> None:
         self.actions: List[Action] = []
         self.fields: Dict[str, Any] = {}
+
+
+def live(reads: int, writes: int, lock: int, key: bytes, facts: Dict[str, Any], state: str) -> None:
+    """A worker's life: serve the pump over two pipes until it is gone."""
+    import signal
+
+    line = Line(reads, writes, lock)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, lambda *_: line.interrupt())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    system = System(line.blob, facts=facts, state_directory=state, watch=line)
+    try:
+        serve(line, system, key)
+    except Cancelled:
+        pass
 
 
 def serve(line: Line, system: System, key: bytes) -> None:
@@ -90,7 +106,7 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
     except Exception as error:
         failure = _unexpected(step, error)
     finally:
-        line.action(False)
+        line.action("")
     status = "failed" if failure else "changed" if outcome.actions else "ok"
     fields, cut = shown.cut(outcome.fields)
     return Result(
@@ -162,15 +178,13 @@ def _before(step: Step, line: Line) -> Callable[[Action], None]:
     first = [True]
 
     def before(action: Action) -> None:
-        line.action(False)
+        line.action("")
         if line.cancelled():
             raise Cancelled
         if first[0] and step.notify:
             line.ask({"type": "journal", "step": step.id})
         first[0] = False
-        if action.must_finish:
-            line.send({"type": "must_finish", "target": action.target, "verb": action.verb.word})
-        line.action(action.must_finish)
+        line.action("%s %s" % (action.verb.word, action.target) if action.must_finish else "")
 
     return before
 

@@ -47,7 +47,7 @@ def _sudo(ended: Ended, said: str, name: str, user: str) -> Unreachable | None:
         hint = "give it with `-K` (or `ansible_become_password`), or allow NOPASSWD in sudoers"
         return _error(f"sudo on {name} asks `{user}` for a password", given, hint)
     if re.search(r"not in the sudoers file|may not run sudo|not allowed to (run|execute)", said):
-        hint = "the agent needs root where a task has become: allow `ALL` commands as root in sudoers"
+        hint = "the agent needs root where a task has become, whatever its `become_user`: allow that in sudoers"
         return _error(f"sudo on {name} does not let `{user}` become root", _tail(said), hint)
     if re.search(r"must have a (tty|terminal)", said):
         return _error(f"sudo on {name} wants a terminal, and refuses the one it got", _tail(said), "see `requiretty`")

@@ -17,7 +17,7 @@ from provision.lab.hosts import Host
 PLACE = "/opt/agent-under-test"
 DRIVER = """
 import json, sys, time
-sys.path.insert(0, "%s")
+sys.path.insert(0, "PLACE")
 from provision_agent import questions
 from provision_agent.protocol import Step
 from provision_agent.resource import Refusal
@@ -32,8 +32,8 @@ progress, results = [], []
 for step in steps:
     module, began = load(step.resource), time.perf_counter()
     if hasattr(module, "questions") and not system.answers:
-        asked = [q for s in steps for q in getattr(load(s.resource), "questions", lambda _: [])(load(s.resource).Spec(**s.spec))]
-        questions.answer(system, asked)
+        asking = [(load(s.resource), s.spec) for s in steps if hasattr(load(s.resource), "questions")]
+        questions.answer(system, [question for m, spec in asking for question in m.questions(m.Spec(**spec))])
     outcome, error = Outcome(), None
     try:
         converge(step, system, lambda **what: progress.append(what), lambda action: None, outcome)
@@ -41,9 +41,10 @@ for step in steps:
         outcome.fields.update(refusal.fields)
         error = {"summary": refusal.summary, "cause": refusal.cause, "hint": refusal.hint}
     actions = [[a.verb.word, a.target, a.before, a.after] for a in outcome.actions]
-    results.append({"actions": actions, "fields": outcome.fields, "error": error, "seconds": time.perf_counter() - began})
+    seconds = time.perf_counter() - began
+    results.append({"actions": actions, "fields": outcome.fields, "error": error, "seconds": seconds})
 print(json.dumps({"results": results, "progress": progress}))
-""" % PLACE
+""".replace("PLACE", PLACE)
 
 
 @dataclass
@@ -83,7 +84,9 @@ class OnHost:
         job = {"steps": steps, "check": check, "pending": list(pending), "facts": told, "notes": {}}
         done = self.host.run(["python3", "-IS", "-c", DRIVER], stdin=json.dumps(job), timeout=120)
         answer = json.loads(done.stdout)
-        results = [{**result, "actions": [tuple(action) for action in result["actions"]]} for result in answer["results"]]
+        results = [
+            {**result, "actions": [tuple(action) for action in result["actions"]]} for result in answer["results"]
+        ]
         return [Outcome(progress=answer["progress"], **result) for result in results]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,7 +185,9 @@ def test_who_has_the_port_is_named(bench: Bench) -> None:
             assert refused.error["summary"] == "app `one` cannot have port 7001"
             assert "`python3` (pid " in refused.error["cause"]
         finally:
-            subprocess.run(["nsenter", f"--target={pid}", "--pid", "--mount", "pkill", "-f", "create_server"], check=True)
+            subprocess.run(
+                ["nsenter", f"--target={pid}", "--pid", "--mount", "pkill", "-f", "create_server"], check=True
+            )
     assert bench.shown("one", "LoadState") == "not-found"
 
 
@@ -242,7 +243,7 @@ def test_an_environment_whose_app_fails_is_put_back_for_all_its_apps(bench: Benc
     assert bench.served(7001)["CONDA_PREFIX"] == bench.prefix(1)
     assert "`one`" in two.error["hint"] and "`two` was put back too, but" in two.error["hint"]
     assert two.fields["restored"] == ["one"]
-    assert os.readlink(bench.path("/opt/conda/envs/web")).endswith(LOCKS[1][:12] + "-1")
+    assert bench.path("/opt/conda/envs/web").readlink().name == LOCKS[1][:12] + "-1"
 
 
 def test_secrets_are_in_one_file_that_only_root_reads(bench: Bench) -> None:
@@ -269,7 +270,9 @@ def test_people_can_start_it_by_its_script(bench: Bench) -> None:
         try:
             assert script.stderr is not None
             log = script.stderr.readline().strip()
-            bench.host.run(["sh", "-c", "for i in $(seq 50); do grep -q listening $0 && exit 0; sleep 0.1; done; exit 1", log])
+            bench.host.run(
+                ["sh", "-c", "for i in $(seq 50); do grep -q listening $0 && exit 0; sleep 0.1; done; exit 1", log]
+            )
             variables = bench.served()
         finally:
             bench.host.run(["pkill", "-f", "^/opt/conda/envs/.generations/.*server.py"])

@@ -144,7 +144,7 @@ def _there(path: Path) -> dict[str, Any] | None:
         return None
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        return {"link": os.readlink(path)}
+        return {"link": str(path.readlink())}
     mode = f"{stat.S_IMODE(found.st_mode):04o}"
     return {"mode": mode} if path.is_dir() else {"file": path.read_text(), "mode": mode}
 
@@ -175,7 +175,20 @@ def _shown(action: Action, wanted: Expected) -> dict[str, Any]:
 
 def test_the_examples_of_specs_are_taken() -> None:
     """The docstring of each Spec shows an example that it takes."""
-    for name in ("app", "command", "file", "git", "gpu", "group", "link", "package", "service", "shell", "stat", "user"):
+    for name in (
+        "app",
+        "command",
+        "file",
+        "git",
+        "gpu",
+        "group",
+        "link",
+        "package",
+        "service",
+        "shell",
+        "stat",
+        "user",
+    ):
         spec = load(name).Spec
         lines = (spec.__doc__ or "").splitlines()
         start = next(at for at, line in enumerate(lines) if line.strip() == f"- {name}:")

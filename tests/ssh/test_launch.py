@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -156,8 +157,8 @@ def test_not_in_sudoers(serve: Serve, snapshot: SnapshotAssertion) -> None:
 
 
 def test_sudo_to_another_user_only(serve: Serve, snapshot: SnapshotAssertion) -> None:
-    setup = f"{USER}echo 'ada ALL=(nobody) NOPASSWD: ALL' > /etc/sudoers"
-    error = failed(serve(setup=setup).target(user="ada", become=True))
+    setup = f"{USER}echo 'ada ALL=(nobody) ALL' > /etc/sudoers"
+    error = failed(serve(setup=setup).target(user="ada", become=True, become_password="lovelace"))
     assert error.kind == "sudo"
     assert str(error).replace(_hostname(), "gpu-01") == snapshot
 
@@ -191,13 +192,11 @@ def test_a_start_that_hangs(
 
 
 def test_an_account_without_a_shell(serve: Serve, snapshot: SnapshotAssertion) -> None:
-    sshd = serve(setup="useradd -m -s /usr/sbin/nologin ada")
+    sshd = serve(setup="useradd -m -p '*' -s /usr/sbin/nologin ada")
     error = failed(sshd.target(user="ada"))
     assert error.kind == "closed"
     assert str(error) == snapshot
 
 
 def _hostname() -> str:
-    import socket
-
     return socket.gethostname()

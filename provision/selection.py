@@ -1,0 +1,63 @@
+"""Which tasks run, which handlers answer, and who becomes root.
+
+Pure functions of tasks, plays and names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from provision.filters import truth
+from provision.playbook import Play, Task
+from provision.scopes import Run
+from provision.variables import Scope
+
+__all__ = ["answers", "becomes", "first_given", "handler_id", "handlers_by_id", "selected", "variable"]
+
+
+def handler_id(play: Play, task: Task) -> str:
+    """The id of a handler in a host's journal; the same in every run while its names stay."""
+    return hashlib.sha256(f"{play.name}\0{task.title}".encode()).hexdigest()[:16]
+
+
+def handlers_by_id(play: Play) -> dict[str, Task]:
+    """The handlers by id, in the order in which they run; of two with one name the last counts."""
+    return {handler_id(play, task): task for task in play.handlers}
+
+
+def selected(task: Task, run: Run) -> bool:
+    """Whether `--tags` and `--skip-tags` let a task run, as in Ansible."""
+    tags = task.tags or frozenset(("untagged",))
+    tagged = bool(task.tags)
+    wanted = run.tags or frozenset(("all",))
+    never = "never" in tags
+    chosen = (
+        ("all" in wanted and not never)
+        or bool(tags & wanted)
+        or "always" in tags
+        or ("tagged" in wanted and tagged and not never)
+    )
+    skipped = bool(tags & run.skip_tags) or ("tagged" in run.skip_tags and tagged)
+    if "all" in run.skip_tags:
+        skipped = "always" not in tags or "always" in run.skip_tags
+    return chosen and not skipped
+
+
+def becomes(task: Task, play: Play, scope: Scope, run: Run) -> bool:
+    """Whether a task becomes another user."""
+    value = first_given(variable(scope, "ansible_become"), task.become, play.become, run.become)
+    return truth(scope.render(value))
+
+
+def variable(scope: Scope, name: str) -> Any:
+    value = scope.raw(name)
+    return value if isinstance(value, str | bool | int) else None
+
+
+def first_given(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def answers(task: Task, name: str) -> bool:
+    return name in (str(task.name), task.title) or name in task.listen
