@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from provision.conda import ship
-from provision.conda.lock import Lock
-from provision.conda.mirrors import Settings
 from provision.conda.prepare import prepare
 from provision.errors import ProvisionError
 from provision.execute import Job, execute
@@ -95,7 +91,7 @@ def load_job(command: str, playbook: Path, what: What, where: Where) -> Job:
     check(plays, run, hosts_of)
     known = settings(inventory, [host for group in hosts for host in group])
     locks = prepare(environment_files(plays, run, hosts_of), known, strict=what.strict, report=_say)
-    run = replace(run, translator=Translator(locks, _specify(inventory)))
+    run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
     return Job(command, tuple(plays), hosts, run, login(where), where.forks)
 
 
@@ -135,14 +131,3 @@ def _words(texts: Sequence[str]) -> frozenset[str]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _specify(inventory: Inventory) -> Callable[[Lock, dict[str, Any], Mapping[str, Any]], Any]:
-    """How a lock becomes a spec on a host: with the mirrors that the host's variables name."""
-    source = inventory.sources[0] if inventory.sources else Path()
-    folder = source if source.is_dir() else source.parent
-
-    def specify(lock: Lock, options: dict[str, Any], names: Mapping[str, Any]) -> Any:
-        return ship.specify(lock, options, Settings.read(names, folder), names.get("facts"))
-
-    return specify

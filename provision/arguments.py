@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from provision import modules
 from provision.errors import Mark, ProvisionError
 from provision.modules import MODULES
-from provision.source import Mapping, Template, nearest
+from provision.source import Mapping, Sequence, Template, nearest
 
 __all__ = ["arguments_of", "check", "typed", "within_limits"]
 
@@ -83,6 +83,13 @@ def check(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
     known = modules.options(word)
     if word == "set_fact":
         return
+    if word == "meta" and arguments.get("free_form") not in modules.META:
+        yield ProvisionError(
+            f"`meta: {arguments.get('free_form')}` is not supported yet",
+            where=arguments.mark,
+            hint=" and ".join(f"`meta: {name}`" for name in modules.META) + " are",
+        )
+        return
     failed = False
     for key in arguments:
         error = _unknown_option(word, key, arguments, known) or _wrong_value(word, key, arguments)
@@ -93,7 +100,8 @@ def check(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
         if name not in arguments:
             failed = True
             yield ProvisionError(f"`{word}` needs `{_written(word, name)}`", where=arguments.mark)
-    if not failed and word in MODULES and not _templated(arguments) and not MODULES[word].extra:
+    whole = word in MODULES and (not MODULES[word].extra or (word == "file" and "src" not in arguments))
+    if not failed and whole and not _templated(arguments):
         yield from _limits(word, arguments)
 
 
@@ -135,7 +143,7 @@ def typed(word: str, key: str, value: Any, arguments: Mapping) -> Any:
     kind = modules.options(word)[key]
     if key == "mode" and isinstance(value, int | float) and not isinstance(value, bool):
         raise _mode(value, arguments)
-    text = _texted(kind, value, arguments.texts.get(key))
+    text = _texted(kind, value, arguments.get(key), arguments.texts.get(key))
     try:
         return modules.validators(word)[key].validate_python(text)
     except ValidationError as error:
@@ -151,27 +159,31 @@ def _mode(value: Any, arguments: Mapping) -> ProvisionError:
     )
 
 
-def _texted(kind: Any, value: Any, text: str | None = None) -> Any:
-    """Numbers as text where the field is text: as they were written, if that is known."""
-    arguments = [part for part in get_args(kind) if part is not type(None)]
+def _texted(kind: Any, value: Any, written: Any, text: str | None = None) -> Any:
+    """Numbers as text where the field is text: as they stand in `written`, if that is known."""
+    if isinstance(value, str) or value is None:
+        return value
+    parts = [part for part in get_args(kind) if part is not type(None)]
     origin = get_origin(kind)
+    texts = written.texts if isinstance(written, Mapping | Sequence) and len(written) == len(value) else {}
     if isinstance(value, dict) and origin is dict:
-        texts = value.texts if isinstance(value, Mapping) else {}
-        return {str(name): _texted(arguments[1], item, texts.get(name)) for name, item in value.items()}
+        return {str(key): _texted(parts[1], item, _at(written, key), texts.get(key)) for key, item in value.items()}
     if isinstance(value, list) and origin is list:
-        return [_texted(arguments[0], item) for item in value]
-    if isinstance(value, list | dict) and origin is not None:
-        return next(
-            (
-                _texted(part, value, text)
-                for part in arguments
-                if get_origin(part) is type(value) or get_origin(part) in (list, dict)
-            ),
-            value,
-        )
-    if isinstance(value, int | float) and not isinstance(value, bool) and _wants_text(kind, arguments):
+        return [_texted(parts[0], item, _at(written, index), texts.get(index)) for index, item in enumerate(value)]
+    if isinstance(value, list | dict):
+        inner = next((part for part in parts if get_origin(part) is (dict if isinstance(value, dict) else list)), None)
+        return value if inner is None else _texted(inner, value, written)
+    if isinstance(value, int | float) and not isinstance(value, bool) and _wants_text(kind, parts):
         return text if text is not None else str(value)
     return value
+
+
+def _at(written: Any, key: Any) -> Any:
+    """The item of what was written that stands where the rendered one does."""
+    try:
+        return written[key] if isinstance(written, dict | list) else None
+    except (KeyError, IndexError):
+        return None
 
 
 def _wants_text(kind: Any, arguments: list[Any]) -> bool:

@@ -16,14 +16,14 @@ from provision import plan_task
 from provision.agent.protocol import Result
 from provision.errors import ProvisionError
 from provision.events import StepEnded
-from provision.plan_task import Outcome, PlannedStep
+from provision.outcome import Environment, Outcome, PlannedStep
 from provision.playbook import Play, Task
-from provision.render import Unsettled
+from provision.render import KnownAfterApply, Unsettled
 from provision.scopes import HostVariables, Run, Scopes
 from provision.selection import handler_id, handlers_by_id, selected
-from provision.settle import Awaited, error_of, judge, registered, values_of
+from provision.settle import Asked, Awaited, error_of, judge, registered, values_of
 from provision.translate import Built
-from provision.variables import KnownAfterApply, Pending
+from provision.variables import Pending, Registered
 
 __all__ = ["Batch", "Cursor", "HostVariables", "PlannedStep", "Play", "Run", "handler_id", "next_batch", "start"]
 
@@ -134,6 +134,7 @@ class _Compiler:
             try:
                 ends = self.take(task, handler)
             except Unsettled:
+                assert self.steps, "a result is awaited that nothing was asked for"
                 return self.batch()
             except ProvisionError as error:
                 return self.batch() if self.steps else self.batch(failed=_with_task(error, task))
@@ -182,7 +183,7 @@ class _Compiler:
 
     def take(self, task: Task, handler: str | None) -> bool:
         """Plan a task and commit it; whether the batch ends after it."""
-        environment = plan_task.Environment(self.play, self.host, self.scopes, self.cursor.built)
+        environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
         try:
             outcome = plan_task.plan(environment, task, self.cursor.next_id, handler)
         except KnownAfterApply as error:
@@ -267,7 +268,7 @@ class _Compiler:
                 for root, environment, name in self.cursor.apps
                 if (root, environment) == (item.built.root, item.built.name)
             )
-            environment = plan_task.Environment(self.play, self.host, self.scopes, self.cursor.built)
+            environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
             outcome = plan_task.flip(environment, item.task, item.built, dict.fromkeys(apps), self.cursor.next_id)
             self.steps += outcome.steps
             if outcome.awaited:
@@ -308,13 +309,15 @@ class _Compiler:
                     result = self.judged(awaited, asked, result, values)
                 except ProvisionError as error:
                     failed = failed or _with_task(error, awaited.task)
+                    result = replace(result, status="failed", error={"summary": error.summary})
+                    self.verdict(awaited, asked, result)
             kept.append((asked, values))
             changed = changed or result.status == "changed"
             if result.status == "failed" and not awaited.ignore_errors:
                 failed = failed or error_of(result, awaited.task.where, asked.title)
         return registered(awaited, kept), changed, failed
 
-    def judged(self, awaited: Awaited, asked: Any, result: Result, values: Any) -> Result:
+    def judged(self, awaited: Awaited, asked: Asked, result: Result, values: Registered) -> Result:
         task = awaited.task
         own: dict[str, Any] = {task.register: values} if task.register else {}
         if awaited.looped:
@@ -325,13 +328,21 @@ class _Compiler:
             result = judge(task, result, values, scope)
         except KnownAfterApply:
             pass
+        self.verdict(awaited, asked, result)
+        return result
+
+    def verdict(self, awaited: Awaited, asked: Asked, result: Result) -> None:
         ignored = result.status == "failed" and awaited.ignore_errors
         self.verdicts.append(
             StepEnded(
-                self.host.host, asked.title, task.where, result, ignored=ignored, handler=awaited.handler is not None
+                self.host.host,
+                asked.title,
+                awaited.task.where,
+                result,
+                ignored=ignored,
+                handler=bool(awaited.handler),
             )
         )
-        return result
 
     def batch(
         self, *, failed: ProvisionError | None = None, barrier: bool = False, done: bool = False

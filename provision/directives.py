@@ -17,8 +17,6 @@ from provision.variables import Scope
 
 __all__ = ["Decision", "decide"]
 
-_META = ("flush_handlers", "noop")
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -77,11 +75,8 @@ def _failure(task: Task, summary: str, cause: str) -> ProvisionError:
     return ProvisionError(summary, where=task.where, context=f'task "{task.title}"', cause=cause, exit_code=2)
 
 
-def _meta(task: Task, values: dict[str, Any], _: Scope) -> Decision:
-    word = values.get("free_form")
-    if word not in _META:
-        raise ProvisionError(f"`meta: {word}` is not supported yet", where=task.where, hint="`meta: flush_handlers` is")
-    return Decision(flush=word == "flush_handlers")
+def _meta(_task: Task, values: dict[str, Any], _: Scope) -> Decision:
+    return Decision(flush=values["free_form"] == "flush_handlers")
 
 
 _DECIDE = {"debug": _debug, "set_fact": _set_fact, "assert": _assert, "fail": _fail, "meta": _meta}

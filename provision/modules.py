@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-__all__ = ["DIRECTIVES", "IMPORTS", "MODULES", "Module", "canonical", "spec_class", "validators"]
+__all__ = ["DIRECTIVES", "IMPORTS", "META", "MODULES", "Module", "canonical", "spec_class", "validators"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ DIRECTIVES: dict[str, dict[str, Any]] = {
 }
 """What only thinks, with its options; `set_fact` takes any."""
 
+META = ("flush_handlers", "noop")
+"""What `meta` may ask for."""
 IMPORTS = frozenset(("import_tasks", "import_role"))
 _COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.general.")
 

@@ -18,7 +18,7 @@ __all__ = ["expand", "select"]
 
 MAX_HOSTS = 100_000
 _RANGE = re.compile(r"\[([0-9]*|[a-zA-Z]):([0-9]+|[a-zA-Z])(?::([0-9]+))?\]")
-_SUBSCRIPT = re.compile(r"(.+)\[(-?[0-9]+)?(?:(:)(-?[0-9]+)?)?\]")
+_SUBSCRIPT = re.compile(r"(.+)\[(-?[0-9]+)?(?:([:-])(-?[0-9]+)?)?\]")
 
 
 def expand(pattern: str, where: Mark | None = None) -> list[str]:

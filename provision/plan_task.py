@@ -7,78 +7,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from provision import directives
 from provision.agent.protocol import Result, Step
-from provision.errors import Mark, ProvisionError
+from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.filters import truth
 from provision.modules import DIRECTIVES
-from provision.playbook import Play, Task
-from provision.render import UndefinedVariable, Unsettled
-from provision.scopes import OMIT, HostVariables, Run, Scopes
-from provision.selection import answers, becomes, first_given, handlers_by_id, variable
+from provision.outcome import Environment, Outcome, PlannedStep
+from provision.playbook import Task
+from provision.render import KnownAfterApply, UndefinedVariable, Unsettled
+from provision.scopes import OMIT, Scopes
+from provision.selection import answering, becomes, first_given, handlers_by_id, variable
 from provision.settle import Asked, Awaited, holds, registered, skipped_fields
-from provision.source import Template
+from provision.source import Template, kind_of
 from provision.translate import Built, Translated, root_of
-from provision.variables import KnownAfterApply, Scope
+from provision.variables import Scope
 
-__all__ = ["Environment", "Outcome", "PlannedStep", "becomes", "flip", "may_use", "plan", "unknown"]
+__all__ = [
+    "ARGUMENT_WORDS",
+    "becomes",
+    "flip",
+    "may_use",
+    "plan",
+    "secret_argument",
+    "unknown",
+]
 
 MAX_ITEMS = 10_000
 _SHOWN = 60
-_ARGUMENT_WORDS = {"command": ("argv", "cmd"), "shell": ("cmd",)}
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
-
-    `task` is the same for all items of a loop.
-    """
-
-    step: Step
-    title: str
-    where: Mark | None
-    handler: bool = False
-    ignore_errors: bool = False
-    no_log: bool = False
-    judged: bool = False
-    task: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends."""
-
-    steps: tuple[PlannedStep, ...] = ()
-    verdicts: tuple[StepEnded, ...] = ()
-    blobs: Mapping[str, bytes | Path] = field(default_factory=dict)
-    awaited: Awaited | None = None
-    registered: Any = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    built: tuple[Built, ...] = ()
-    apps: tuple[tuple[str, str, str], ...] = ()
-    ends: bool = False
-    flush: bool = False
-    failed: ProvisionError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What a task is planned in."""
-
-    play: Play
-    host: HostVariables
-    scopes: Scopes
-    built: Mapping[tuple[str, str], Built]
-
-    @property
-    def run(self) -> Run:
-        return self.host.run
+ARGUMENT_WORDS = {"command": ("argv", "cmd"), "shell": ("cmd",)}
+"""Options that every user of a host can read while the command runs."""
 
 
 @dataclass(slots=True)
@@ -171,10 +133,10 @@ def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item
     values = scope.render(task.loop)
     if not isinstance(values, list):
         raise ProvisionError(
-            "a loop goes over a list",
+            "`loop` is not a list",
             where=task.loop_where,
             context=f'task "{task.title}"',
-            cause=f"it is {_kind(values)}",
+            cause=f"it is {kind_of(values)}",
             hint="of a mapping, `dict2items` makes a list",
         )
     if len(values) > MAX_ITEMS:
@@ -188,12 +150,6 @@ def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item
         inner = environment.scopes.inner(task, names)
         label = inner.render(task.label) if task.label is not None else value
         yield _Item(inner, f"{_title(task, inner)} ({_label(label)})", value, index)
-
-
-def _kind(value: Any) -> str:
-    return {str: "text", dict: "a mapping", int: "a number", bool: "a truth value"}.get(
-        type(value), "nothing" if value is None else type(value).__name__
-    )
 
 
 def _label(value: Any) -> str:
@@ -307,8 +263,8 @@ class _Planner:
         for key, value in task.arguments.items():
             if key != "secrets":
                 values[key] = scope.render(value)
-            if scope.touched and key in _ARGUMENT_WORDS.get(task.module, ()):
-                raise _secret_argument(task, key)
+            if scope.touched and key in ARGUMENT_WORDS.get(task.module, ()):
+                raise secret_argument(task, key)
         sensitive = scope.touched
         if "secrets" in task.arguments:
             values["secrets"] = scope.render(task.arguments["secrets"])
@@ -391,7 +347,7 @@ class _Planner:
         found: dict[str, None] = {}
         for written in self.task.notify:
             name = str(scope.render(written))
-            own = [key for key, task in handlers.items() if answers(task, name)]
+            own = answering(handlers, name)
             if not own:
                 raise ProvisionError(
                     f"there is no handler `{name}`", where=self.task.where, context=f'task "{self.task.title}"'
@@ -432,7 +388,8 @@ def _without_omitted(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if not (isinstance(value, str) and value == OMIT)}
 
 
-def _secret_argument(task: Task, key: str) -> ProvisionError:
+def secret_argument(task: Task, key: str) -> ProvisionError:
+    """The error that a secret stands in a command's arguments."""
     return ProvisionError(
         "a secret in a command's arguments",
         where=task.arguments.value_mark(key),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 
 from provision.errors import Mark, ProvisionError, ProvisionErrors
-from provision.source import Mapping, Template, nearest
+from provision.source import Mapping, Template, kind_of, nearest
 from provision.variables import Layer
 
 __all__ = [
@@ -323,15 +323,15 @@ def _stated(error: Any, model: type[_Keywords], content: Mapping, what: str, wor
         return unknown_keyword(path[-1], owner, what, fields | set(words))
     if error["type"] == "missing":
         return ProvisionError(f"`{name}` is missing", where=content.mark, context=what)
+    value = owner.get(path[-1]) if isinstance(owner, Mapping) and path else None
     text = owner.texts.get(path[-1]) if isinstance(owner, Mapping) and path else None
-    shown = f"it is `{text}`" if text is not None else ""
-    hint = f'quote it: "{text}"' if text is not None and "string" in error["msg"] else ""
+    quoted = text is not None and "string" in error["msg"]
     return ProvisionError(
         f"`{name}` has the wrong type",
         where=where,
         context=what,
-        cause=shown or error["msg"],
-        hint=hint or _wanted(error["msg"]),
+        cause=f"it is {kind_of(value) if text is None else f'`{text}`'}",
+        hint=f'quote it: "{text}"' if quoted else _wanted(error["msg"]),
     )
 
 
@@ -346,7 +346,7 @@ def _locate(content: Mapping, path: Sequence[Any]) -> tuple[Mapping, Mark]:
         if not isinstance(owner, Mapping) or part not in owner:
             break
         where = owner.value_mark(part)
-        if not isinstance(owner[part], Mapping):
+        if part == path[-1] or not isinstance(owner[part], Mapping):
             break
         owner = owner[part]
     return owner, where

@@ -15,13 +15,14 @@ from jinja2.utils import missing
 
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.modules import DIRECTIVES
+from provision.plan_task import ARGUMENT_WORDS, secret_argument
 from provision.playbook import Condition, Play, Task
-from provision.render import NamesOf, Renderer, UndefinedVariable, Unsettled
+from provision.render import KnownAfterApply, NamesOf, Renderer, UndefinedVariable, Unsettled
 from provision.scopes import MAGIC, HostVariables, Run, Scopes
 from provision.selection import becomes, selected
 from provision.source import Template, nearest, read_text
 from provision.translate import find_file
-from provision.variables import KnownAfterApply, Scope, fact_variables
+from provision.variables import Scope, fact_variables
 
 __all__ = ["check", "clashes", "environment_files", "may_become", "undefined"]
 
@@ -148,6 +149,7 @@ class _Names:
             used += self.file(task)
             if task.module == "assert":
                 used += self.asserted(task)
+            self.secret(task, scope)
             outside = self.templates([task.loop])
         except ProvisionError as error:
             self.errors.append(error)
@@ -157,6 +159,19 @@ class _Names:
             self.need(names.needed - asked - loop - own, where, scope, task, ())
         for where, names in outside:
             self.need(names.needed - asked, where, scope, task, ())
+
+    def secret(self, task: Task, scope: Scope) -> None:
+        """A secret, or a variable that is made of one, in the arguments of a command."""
+        for key in ARGUMENT_WORDS.get(task.module, ()):
+            for template in _templates_in(task.arguments.get(key)):
+                todo, seen = list(self.renderer.check(template).all), set()
+                while todo:
+                    name = todo.pop()
+                    if name in scope.secrets:
+                        raise secret_argument(task, key)
+                    if name not in seen:
+                        seen.add(name)
+                        todo += [n for t in _templates_in(scope.raw(name)) for n in self.renderer.check(t).all]
 
     def conditions(self, conditions: Iterable[Condition]) -> list[tuple[Any, NamesOf]]:
         written = [condition for condition in conditions if isinstance(condition.expression, str)]

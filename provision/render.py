@@ -6,10 +6,8 @@ the `Names` that a caller gives; must not know of hosts, plays or files beyond a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import CodeType, TracebackType
 from typing import Any, Protocol
 
 import jinja2
@@ -22,9 +20,10 @@ from jinja2.utils import missing
 
 from provision.errors import Mark, ProvisionError
 from provision.filters import FILTERS, GLOBALS, TESTS
-from provision.source import Template, nearest
+from provision.source import Template
+from provision.template_errors import UndefinedVariable, failed, place, syntax, through, undefined_name
 
-__all__ = ["Names", "NamesOf", "Renderer", "UndefinedVariable", "Unsettled"]
+__all__ = ["KnownAfterApply", "Names", "NamesOf", "Renderer", "UndefinedVariable", "Unsettled"]
 
 MAX_REPEAT = 10_000_000
 
@@ -50,8 +49,8 @@ class Unsettled(Exception):
         self.name = name
 
 
-class UndefinedVariable(ProvisionError):
-    """A template uses a name, or a key of a value, that does not exist."""
+class KnownAfterApply(Exception):
+    """A check asks for what only a real run can know."""
 
 
 class _MissingName(jinja2.UndefinedError):
@@ -193,7 +192,7 @@ class Renderer:
                 tree = self._environment.parse(template)
                 self._compile(template, native)
             except jinja2.TemplateSyntaxError as error:
-                raise _syntax(error, template) from None
+                raise syntax(error, template) from None
             found = self._names[str(template)] = NamesOf.of(tree, frozenset(self._globals))
         return found
 
@@ -215,15 +214,23 @@ class Renderer:
         try:
             return _execute(self._compile(template, native), names)
         except jinja2.TemplateSyntaxError as error:
-            raise _syntax(error, template) from None
+            raise syntax(error, template) from None
         except _MissingName as error:
             raise _undefined(error, template, names) from None
-        except (Unsettled, ProvisionError):
+        except (Unsettled, KnownAfterApply, ProvisionError):
             raise
         except SecurityError as error:
-            raise _failed(error, template, f"the sandbox forbids it: {error}") from None
+            raise failed(error, template, f"the sandbox forbids it: {error}") from None
         except Exception as error:
-            raise _failed(error, template, str(error) or type(error).__name__) from None
+            raise failed(error, template, str(error) or type(error).__name__) from None
+
+
+def _undefined(error: _MissingName, template: Template, names: Names) -> ProvisionError:
+    undefined = error.undefined
+    owner, name = undefined.subject
+    if undefined.cause is not None:
+        return through(undefined.cause, name)
+    return undefined_name((owner, name), place(template, name, error.__traceback__), names.known(), names.looked())
 
 
 def _finalize(value: Any) -> Any:
@@ -282,6 +289,10 @@ class NamesOf:
     needed: frozenset[str]
     asked: frozenset[str]
 
+    @property
+    def all(self) -> frozenset[str]:
+        return self.needed | self.asked
+
     @staticmethod
     def of(tree: nodes.Template, known: frozenset[str]) -> NamesOf:
         names = frozenset(find_undeclared_variables(tree)) - known
@@ -301,102 +312,3 @@ def _base(node: nodes.Node) -> Iterable[str]:
     while isinstance(node, nodes.Getattr | nodes.Getitem | nodes.Filter) and node.node is not None:
         node = node.node
     return (node.name,) if isinstance(node, nodes.Name) else ()
-
-
-def _syntax(error: jinja2.TemplateSyntaxError, template: Template) -> ProvisionError:
-    message = (error.message or "").rstrip(".")
-    unknown = re.match(r"No (filter|test) named '([^']+)'", message)
-    if unknown:
-        words = FILTERS if unknown[1] == "filter" else TESTS
-        where = _line(template, error.lineno, unknown[2])
-        return ProvisionError(
-            f"unknown {unknown[1]} `{unknown[2]}`",
-            where=where,
-            context=_shown(template),
-            hint=nearest(unknown[2], set(words)),
-        )
-    return ProvisionError(
-        "a template does not parse", where=_line(template, error.lineno, ""), context=_shown(template), cause=message
-    )
-
-
-def _undefined(error: _MissingName, template: Template, names: Names) -> ProvisionError:
-    undefined = error.undefined
-    owner, name = undefined.subject
-    if undefined.cause is not None:
-        if undefined.cause.context:
-            return undefined.cause
-        where = undefined.cause.where
-        return UndefinedVariable(
-            undefined.cause.summary,
-            where=where,
-            context=f"used through `{name}`",
-            cause=undefined.cause.cause,
-            hint=undefined.cause.hint,
-        )
-    where = _place(template, name, error.__traceback__)
-    if owner is missing:
-        return UndefinedVariable(
-            f"variable `{name}` is undefined",
-            where=where,
-            cause=f"it was looked for in {names.looked()}",
-            hint=nearest(name, set(names.known())),
-        )
-    keys = [str(key) for key in owner] if isinstance(owner, dict) else []
-    what = f"it has {', '.join(f'`{key}`' for key in sorted(keys)[:12])}" if keys else f"it is {_kind(owner)}"
-    return UndefinedVariable(f"the value has no `{name}`", where=where, cause=what, hint=nearest(name, keys))
-
-
-def _kind(value: Any) -> str:
-    words: tuple[tuple[type, str], ...] = (
-        (str, "text"),
-        (bool, "a truth value"),
-        (int, "a number"),
-        (list, "a list"),
-        (dict, "an empty mapping"),
-    )
-    return next(
-        (word for kind, word in words if isinstance(value, kind)),
-        "nothing" if value is None else f"a {type(value).__name__}",
-    )
-
-
-def _failed(error: Exception, template: Template, cause: str) -> ProvisionError:
-    return ProvisionError(
-        "a template cannot be rendered",
-        where=_place(template, "", error.__traceback__),
-        context=_shown(template),
-        cause=cause,
-    )
-
-
-def _shown(template: Template) -> str:
-    text = " ".join(str(template).split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _place(template: Template, name: str, traceback: TracebackType | None) -> Mark:
-    """The template's line that ran, by Jinja's own table, and the name in it."""
-    line = 1
-    while traceback is not None:
-        code: CodeType = traceback.tb_frame.f_code
-        own: jinja2.Template | None = traceback.tb_frame.f_globals.get("__jinja_template__")
-        if own is not None and code.co_filename == (own.filename or "<template>"):
-            line = own.get_corresponding_lineno(traceback.tb_lineno)
-        traceback = traceback.tb_next
-    return _line(template, line, name)
-
-
-def _line(template: Template, line: int, name: str) -> Mark:
-    """Where `name` (or the line) stands in the operator's file: found in the text as it was written there."""
-    lines = str(template).split("\n")
-    words = re.compile(rf"(?<![\w.]){re.escape(name)}\b") if name else None
-    before = "\n".join(lines[: line - 1])
-    occurrence = before.count(name) if name else 0
-    own = lines[line - 1] if line <= len(lines) else ""
-    match = words.search(own) if words else None
-    if match:
-        occurrence += own[: match.start()].count(name)
-    if name:
-        return template.place(name, occurrence)
-    return template.place(own) if own.strip() and line > 1 else template.mark

@@ -34,11 +34,11 @@ from provision.playbook import (
     Role,
     RoleEntry,
     Section,
-    SharedData,
     Task,
     TaskKeywords,
     validate,
 )
+from provision.short_forms import SHORT_FORMS, expanded
 from provision.source import Mapping, Sequence, Template, load, nearest
 from provision.variables import Layer
 
@@ -46,7 +46,6 @@ __all__ = ["load_playbook"]
 
 MAX_IMPORTS = 50
 _EMPTY = Layer("", {})
-_ENTRY_WORDS = {"when", "tags", "become", "become_user", "vars", "no_log", "notify"}
 
 
 def load_playbook(path: Path | str, roles_path: Words[Path | str] = ()) -> Playbook:
@@ -161,15 +160,14 @@ class _Loader:
     def main(self, item: Mapping, outer: Inherited) -> Iterator[Task]:
         """Roles, then our short forms, then tasks."""
         yield from self.role_entries(item.get("roles"), outer)
-        for key, word in (("environments", "conda_env"), ("shared_data", ""), ("apps", "app")):
+        for key in SHORT_FORMS:
             content = item.get(key)
-            if content is None:
-                continue
-            entries = content if isinstance(content, Sequence) else [content]
+            entries = content if isinstance(content, Sequence) else [content] if content is not None else []
             marks = content.marks if isinstance(content, Sequence) else [item.value_mark(key)]
-            for entry, mark in zip(entries, marks, strict=True):
+            for entry, mark in zip(entries, marks, strict=False):
                 try:
-                    yield from self.short_form(key, word, entry, mark, outer)
+                    for words, word, arguments in expanded(key, entry, mark):
+                        yield from self.built(words, word, arguments, outer)
                 except ProvisionError as error:
                     self.failed(error)
         yield from self.tasks(item.get("tasks"), outer)
@@ -347,7 +345,7 @@ class _Loader:
         name = value.get("file") if isinstance(value, Mapping) else value
         if not isinstance(name, str) or isinstance(name, Template):
             raise ProvisionError("`import_tasks` needs a plain file name", where=where)
-        bases = [Path(item.file).parent, inner.directory / "tasks", inner.directory]
+        bases = list(dict.fromkeys([Path(item.file).parent, inner.directory / "tasks", inner.directory]))
         path = next((base / name for base in bases if (base / name).is_file()), None)
         if path is None:
             raise ProvisionError(
@@ -359,58 +357,11 @@ class _Loader:
             raise ProvisionError(f"`{name}` imports itself", where=where)
         return self.tasks(load(path), replace(inner, depth=inner.depth + 1), str(path))
 
-    def short_form(self, key: str, word: str, entry: Any, mark: Mark, outer: Inherited) -> Iterator[Task]:
-        if not isinstance(entry, Mapping):
-            raise ProvisionError(f"an item of `{key}` is a mapping", where=mark)
-        if key == "shared_data":
-            validate(SharedData, entry, "shared_data")
-            yield from self.shared_data(entry, outer)
-            return
-        item = Mapping(entry.file, (entry.mark.line, entry.mark.column))
-        arguments = Mapping(entry.file, (entry.mark.line, entry.mark.column))
-        for name in entry:
-            into = item if name in _ENTRY_WORDS else arguments
-            into.put(name, entry[name], entry.places(name), entry.texts.get(name))
-        title = entry.get("name") or entry.get("file", "")
-        _put(item, "name", f"{'Environment' if word == 'conda_env' else 'App'} {title}", entry)
-        yield from self.built(item, word, arguments, outer)
-
     def built(self, item: Mapping, word: str, arguments: Mapping, outer: Inherited) -> list[Task]:
         words = validate(TaskKeywords, item, f"`{item['name']}`")
         arguments = options.arguments_of(word, arguments, arguments.mark)
         self.errors += options.check(word, arguments)
         return [self.made(item, words, word, arguments, outer)]
-
-    def shared_data(self, entry: Mapping, outer: Inherited) -> Iterator[Task]:
-        root = entry.get("path", "/data")
-        common = {name: entry[name] for name in ("owner", "group", "mode") if name in entry}
-        for name in entry.get("directories") or []:
-            arguments = {"path": _joined(root, name, entry), "state": "directory", **common}
-            yield from self.built_from(entry, f"Shared directory {name}", "file", arguments, outer)
-        for path, target in (entry.get("links") or {}).items():
-            arguments = {"path": path, "target": _joined(root, target, entry)}
-            yield from self.built_from(entry, f"Shared link {path}", "link", arguments, outer)
-
-    def built_from(self, entry: Mapping, title: str, word: str, values: dict[str, Any], outer: Inherited) -> list[Task]:
-        item = Mapping(entry.file, (entry.mark.line, entry.mark.column))
-        arguments = Mapping(entry.file, (entry.mark.line, entry.mark.column))
-        _put(item, "name", title, entry)
-        for name in ("when", "tags"):
-            if name in entry:
-                item.put(name, entry[name], entry.places(name))
-        for name, value in values.items():
-            arguments.put(name, value, entry.places(name if name in entry else "links"))
-        return self.built(item, word, arguments, outer)
-
-
-def _put(item: Mapping, key: str, text: str, entry: Mapping) -> None:
-    value = Template(text, entry.mark, text) if "{{" in text else text
-    item.put(key, value, entry.places(key))
-
-
-def _joined(root: Any, name: Any, entry: Mapping) -> str:
-    text = str(name) if str(name).startswith("/") else f"{root}/{name}"
-    return Template(text, entry.mark, text) if "{{" in text else text
 
 
 def _keyed(section: Section) -> Section:

@@ -218,8 +218,7 @@ def _secret_names(play: Play, renderer: Renderer) -> Iterable[str]:
 
 def _names_in(value: Any, renderer: Renderer) -> Iterator[str]:
     if isinstance(value, Template):
-        found = renderer.check(value)
-        yield from found.needed | found.asked
+        yield from renderer.check(value).all
     elif isinstance(value, dict):
         for item in value.values():
             yield from _names_in(item, renderer)

@@ -6,6 +6,7 @@ Pure functions of tasks, plays and names.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from provision.filters import truth
@@ -13,7 +14,7 @@ from provision.playbook import Play, Task
 from provision.scopes import Run
 from provision.variables import Scope
 
-__all__ = ["answers", "becomes", "first_given", "handler_id", "handlers_by_id", "selected", "variable"]
+__all__ = ["answering", "becomes", "first_given", "handler_id", "handlers_by_id", "selected", "variable"]
 
 
 def handler_id(play: Play, task: Task) -> str:
@@ -59,5 +60,7 @@ def first_given(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def answers(task: Task, name: str) -> bool:
-    return name in (str(task.name), task.title) or name in task.listen
+def answering(handlers: Mapping[str, Task], name: str) -> list[str]:
+    """The ids of the handlers that a notification reaches, as in Ansible: the last of that name, and all listeners."""
+    named = [key for key, task in handlers.items() if name in (str(task.name), task.title)]
+    return named[-1:] + [key for key, task in handlers.items() if name in task.listen]

@@ -6,7 +6,6 @@ Owns reading and marking. Must not know what a file means, and never renders: te
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Words
 from difflib import get_close_matches
@@ -18,7 +17,7 @@ import yaml
 from provision import scalars
 from provision.errors import Mark, ProvisionError
 
-__all__ = ["Mapping", "Sequence", "Template", "extra_variables", "load", "loads", "nearest", "plain", "read_text"]
+__all__ = ["Mapping", "Sequence", "Template", "kind_of", "load", "loads", "nearest", "plain", "read_text"]
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64
@@ -101,15 +100,16 @@ class Mapping(dict[Any, Any]):
 
 
 class Sequence(list[Any]):
-    """A list that knows its own place and those of its items."""
+    """A list that knows its own place and those of its items, and how odd scalars were written."""
 
-    __slots__ = ("_place", "_places", "file")
+    __slots__ = ("_place", "_places", "file", "texts")
 
     def __init__(self, file: str, place: tuple[int, int]) -> None:
         super().__init__()
         self.file = file
         self._place = place
         self._places: list[tuple[int, int]] = []
+        self.texts: dict[int, str] = {}
 
     @property
     def mark(self) -> Mark:
@@ -119,7 +119,9 @@ class Sequence(list[Any]):
     def marks(self) -> list[Mark]:
         return [Mark(self.file, *place) for place in self._places]
 
-    def put(self, value: Any, place: tuple[int, int]) -> None:
+    def put(self, value: Any, place: tuple[int, int], text: str | None = None) -> None:
+        if text is not None:
+            self.texts[len(self)] = text
         self.append(value)
         self._places.append(place)
 
@@ -159,37 +161,12 @@ def loads(text: str, file: str) -> Any:
         ) from None
 
 
-def extra_variables(texts: Words[str]) -> dict[str, Any]:
-    """The variables of `-e` options: `KEY=VALUE …`, a YAML or JSON mapping, or `@FILE`; later ones win."""
-    result: dict[str, Any] = {}
-    for text in texts:
-        stripped = text.strip()
-        if stripped.startswith("@"):
-            result |= _mapping_of(load(stripped[1:]), stripped)
-        elif stripped.startswith("{") or ("=" not in stripped and ":" in stripped):
-            result |= _mapping_of(loads(stripped, "--extra-vars"), stripped)
-        else:
-            result |= dict(_pairs(stripped))
-    return result
-
-
-def _mapping_of(value: Any, text: str) -> Mapping:
-    if not isinstance(value, Mapping):
-        raise ProvisionError(f"`-e {text}` holds no variables", hint="write KEY=VALUE, a YAML mapping, or @FILE")
-    return value
-
-
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise ProvisionError(f"`-e {text}` cannot be split into words", cause=str(error)) from None
-    for word in words:
-        name, sign, value = word.partition("=")
-        if not sign or not name.isidentifier():
-            raise ProvisionError(f"`-e {word}` is no variable", hint="write KEY=VALUE, a YAML mapping, or @FILE")
-        marked = any(mark in value for mark in _MARKS)
-        yield name, Template(value, Mark("--extra-vars", 1, 1), value) if marked else value
+def kind_of(value: Any) -> str:
+    """A value's kind in words."""
+    if value is None:
+        return "nothing"
+    kinds = ((str, "text"), (bool, "a truth value"), (dict, "a mapping"), (list, "a list"), (int | float, "a number"))
+    return next((word for kind, word in kinds if isinstance(value, kind)), f"a {type(value).__name__}")
 
 
 def plain(value: Any) -> Any:
@@ -291,8 +268,10 @@ class _Reader:
         start = event.start_mark
         result = Sequence(self.file, (start.line + 1, start.column + 1))
         while type(item := self.next()) is not yaml.SequenceEndEvent:
-            mark = item.start_mark
-            result.put(self.value(item, ""), (mark.line + 1, mark.column + 1))
+            mark: Any = item.start_mark
+            value = self.value(item, "")
+            odd = type(item) is yaml.ScalarEvent and not isinstance(value, str)
+            result.put(value, (mark.line + 1, mark.column + 1), item.value if odd else None)
         return result
 
     def mapping(self, event: Any) -> Mapping:

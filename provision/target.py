@@ -5,7 +5,6 @@ Must not connect, and must not read ssh_config; that is the transport's.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from provision.errors import Mark, ProvisionError
 from provision.transport import Target
+from provision.transport.ssh_directives import parse_ssh_arguments
 
 __all__ = ["Login", "target"]
 
@@ -96,7 +96,7 @@ def _ssh_arguments(variables: Mapping[str, Any]) -> tuple[str, ...]:
     text = " ".join(
         str(variables[key]) for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args") if variables.get(key)
     )
-    return tuple(shlex.split(text))
+    return parse_ssh_arguments(text, _mark(variables, "ansible_ssh_common_args"))
 
 
 def _mark(variables: Mapping[str, Any], key: str) -> Mark | None:

@@ -151,8 +151,8 @@ class Translator:
     def _lock(self, path: Path) -> Any:
         """The lock of an environment.yml, which is asked for its name as well."""
         if path not in self._names:
-            self._names[path] = environment_name(path)
             self._locks[path] = self.locks.get(path.resolve())
+            self._names[path] = environment_name(path)  # last: sessions of other hosts look for it first
         if self._locks[path] is None:
             raise ProvisionError(f"there is no lock of `{path}`", hint="`provision lock` makes one")
         return self._locks[path]
@@ -203,12 +203,12 @@ def _inline(values: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str
 def _link(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     if "src" not in values:
         raise ProvisionError("`file` with `state: link` needs `src`", where=task.arguments.mark)
-    refused = sorted(set(values) - {"path", "src", "state", "force", "follow"})
+    refused = sorted(set(values) - {"path", "src", "state"})
     if refused:
         raise ProvisionError(
             f"`{refused[0]}` does not go with `state: link`",
             where=task.arguments.key_mark(refused[0]),
-            hint="a link has no mode or owner of its own here",
+            hint="a link has no mode or owner of its own here, and never replaces data",
         )
     return {"path": values["path"], "target": values["src"]}
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from jinja2.utils import missing
 
 from provision.errors import ProvisionError
-from provision.render import Renderer, Unsettled
+from provision.render import KnownAfterApply, Renderer, Unsettled
 from provision.source import Template
 
-__all__ = ["HostView", "KnownAfterApply", "Layer", "Pending", "Registered", "Scope", "fact_variables"]
+__all__ = ["HostView", "Layer", "Pending", "Registered", "Scope", "fact_variables"]
 
 
 class Layer(NamedTuple):
@@ -23,10 +23,6 @@ class Layer(NamedTuple):
 
     label: str
     values: Mapping[str, Any]
-
-
-class KnownAfterApply(Exception):
-    """A check asks for what only a real run can know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def _holder(hello: Dict[str, Any]) -> Dict[str, Any]:
 def _locked(other: Dict[str, Any], own: Dict[str, Any]) -> Fatal:
     """Who holds the host, in words."""
     who = {key: str(other.get(key) or "?") for key in ("operator", "run", "host", "pid", "since")}
-    if own["run"] and other.get("run") == own["run"]:
+    if own["run"] and other.get("run") == own["run"] and other.get("host") != own["host"]:
         return Fatal(
             "locked",
             "this run already works on this host under another name",

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from .protocol import Blob, ProtocolError
 
-__all__ = ["Blobs"]
+__all__ = ["PATIENCE", "Blobs"]
+
+PATIENCE = 120.0
+"""Seconds without a byte of content after which whoever waits for it is told that it does not come."""
 
 
 class Blobs:
@@ -22,6 +26,7 @@ class Blobs:
         self._arriving: Dict[str, Tuple[int, Any]] = {}
         self._wanted: Dict[str, List[int]] = {}
         self._cleared = False
+        self._moved = 0.0
 
     def path(self, sha256: str, uid: int) -> str:
         """Where the content is, or will be, for that user."""
@@ -40,6 +45,7 @@ class Blobs:
             raise ProtocolError("%r is no SHA-256" % sha256[:80])
         waiting = self._wanted.setdefault(sha256, [])
         waiting.append(uid)
+        self._moved = time.monotonic()
         return len(waiting) == 1
 
     def take(self, chunk: Blob) -> Optional[Dict[int, str]]:
@@ -47,6 +53,7 @@ class Blobs:
         sha256 = chunk.sha256
         if sha256 not in self._wanted:
             return None
+        self._moved = time.monotonic()
         if sha256 not in self._arriving:
             self._arriving[sha256] = self._begin(sha256)
         descriptor, digest = self._arriving[sha256]
@@ -60,6 +67,21 @@ class Blobs:
             os.unlink(self._aside(sha256))
             raise ProtocolError("content came with SHA-256 %s instead of %s" % (digest.hexdigest(), sha256))
         return self._hand_out(sha256)
+
+    def late(self) -> List[str]:
+        """Content that somebody waits for while none has come for long."""
+        return list(self._wanted) if time.monotonic() > self._moved + PATIENCE else []
+
+    def give_up(self, sha256: str) -> List[int]:
+        """Forget content that cannot be kept, with what came of it; the users that wait for it."""
+        descriptor, _ = self._arriving.pop(sha256, (-1, None))
+        if descriptor >= 0:
+            os.close(descriptor)
+        try:
+            os.unlink(self._aside(sha256))
+        except OSError:
+            pass
+        return self._wanted.pop(sha256, [])
 
     def clear(self) -> None:
         """Remove all content."""

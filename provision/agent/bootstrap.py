@@ -5,15 +5,23 @@ rest of standard input belongs to the agent. Never imported; the control node se
 Arguments: marker, SHA-256 of the agent's archive, and the folder of state ("": the usual one).
 """
 
+import gc
 import os
 import select
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, Dict, NoReturn, Optional, Union
+
+    Table = Dict[str, Union[str, bytes]]
 
 WAIT = 60
 """Seconds without a byte after which it gives up."""
 
 
-def read(count):
+def read(count: int) -> bytes:
     """Exactly `count` bytes of standard input; ends when there are no more."""
     data = b""
     while len(data) < count:
@@ -26,7 +34,7 @@ def read(count):
     return data
 
 
-def frame():
+def frame() -> bytes:
     """The body of the next frame."""
     size = int.from_bytes(read(4), "big")
     if size > 1 << 20:
@@ -34,7 +42,7 @@ def frame():
     return read(size)
 
 
-def say(before, message):
+def say(before: bytes, message: object) -> None:
     """Write a message as a frame behind `before`."""
     import json
 
@@ -44,20 +52,20 @@ def say(before, message):
         data = data[os.write(1, data) :]
 
 
-def fatal(kind, summary, cause, hint):
+def fatal(kind: str, summary: str, cause: str, hint: str) -> "NoReturn":
     """Say why the agent cannot start, and end."""
     say(b"", {"type": "fatal", "kind": kind, "summary": summary, "cause": cause, "hint": hint})
     sys.exit(3)
 
 
-def usual_state():
+def usual_state() -> str:
     """The folder of state: that of the machine for root, else one in the user's home."""
     if os.geteuid() == 0:
         return "/var/lib/provision"
     return os.path.join(os.path.expanduser("~"), ".local", "state", "provision")
 
 
-def trusted(folder):
+def trusted(folder: str) -> bool:
     """Whether only this user can write the folder."""
     import stat
 
@@ -68,25 +76,26 @@ def trusted(folder):
     return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid() and not seen.st_mode & 18
 
 
-def digest(data):
+def digest(data: bytes) -> str:
     """SHA-256 in hex."""
     import hashlib
 
     return hashlib.sha256(data).hexdigest()
 
 
-def kept(path, sha256):
-    """Whether the archive is there and is what it is named after."""
+def kept(path: str, sha256: str) -> "Optional[bytes]":
+    """The archive, if it is there and is what it is named after."""
     if not trusted(os.path.dirname(path)):
-        return False
+        return None
     try:
         with open(path, "rb") as file:
-            return digest(file.read()) == sha256
+            data = file.read()
     except OSError:
-        return False
+        return None
+    return data if digest(data) == sha256 else None
 
 
-def fetch():
+def fetch() -> bytes:
     """The archive, from the chunks that the control node sends."""
     import zlib
 
@@ -100,7 +109,7 @@ def fetch():
             return zlib.decompress(b"".join(parts))
 
 
-def store(path, data):
+def store(path: str, data: bytes) -> None:
     """Write the archive so that it is there whole or not at all."""
     folder = os.path.dirname(path)
     os.makedirs(os.path.dirname(folder), 0o755, exist_ok=True)
@@ -117,14 +126,62 @@ def store(path, data):
     os.rename(aside, path)
 
 
-def main(marker, sha256, state):
+class Modules:
+    """Imports the agent from memory: so do workers whose user may not read the folder of state.
+
+    A table of module names with source (text) or compiled code (bytes).
+    """
+
+    def __init__(self, table: "Table") -> None:
+        self.table = table
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":  # noqa: ARG002
+        """The import system asks for a module."""
+        if name not in self.table:
+            return None
+        package = any(other.startswith(name + ".") for other in self.table)
+        return type(sys.__spec__)(name, self, origin=name, is_package=package)  # type: ignore[arg-type]
+
+    def create_module(self, spec: object) -> None:  # noqa: ARG002
+        """An ordinary one."""
+        return
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Run a module's code."""
+        text = self.table[module.__name__]
+        if isinstance(text, bytes):
+            import marshal
+
+            code = marshal.loads(text)  # noqa: S302 - only its owner can write there
+        else:
+            code = compile(text, module.__name__, "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102
+
+
+def table_of(data: bytes, compiled: str, have: bool) -> "Table":
+    """The agent's modules: compiled where an earlier run left that, else from the archive."""
+    import json
+
+    if have:
+        try:
+            import marshal
+
+            with open(compiled, "rb") as file:
+                return dict(marshal.loads(file.read()))  # noqa: S302
+        except (OSError, EOFError, ValueError, TypeError):
+            pass
+    return dict(json.loads(data.decode()))
+
+
+def main(marker: str, sha256: str, state: str) -> None:
     """Boot frame, hello, archive where it is lacking, then the agent."""
+    gc.disable()  # nothing of what a start makes is garbage
     version = sys.version_info
     state = state or usual_state()
-    path = os.path.join(state, "agent", sha256 + ".zip")
-    have = version >= (3, 8) and kept(path, sha256)
+    path = os.path.join(state, "agent", sha256)
+    data = kept(path, sha256) if version >= (3, 8) else None
     python = [version[0], version[1], version[2]]
-    say(marker.encode(), {"type": "boot", "python": python, "uid": os.geteuid(), "have": have})
+    say(marker.encode(), {"type": "boot", "python": python, "uid": os.geteuid(), "have": data is not None})
     if version < (3, 8):
         found = "%s is Python %d.%d" % (sys.executable, version[0], version[1])
         fatal("python", "Python 3.8 or newer is needed", found, "set `ansible_python_interpreter` to a newer one")
@@ -132,7 +189,8 @@ def main(marker, sha256, state):
 
     hello = json.loads(frame().decode())
     hello["state"] = state
-    if not have:
+    have = data is not None
+    if data is None:
         data = fetch()
         if digest(data) != sha256:
             fatal("protocol", "the agent did not arrive whole", "its SHA-256 is %s" % digest(data), "run again")
@@ -141,11 +199,11 @@ def main(marker, sha256, state):
         except OSError as error:
             summary = "the agent cannot be stored in `%s`" % os.path.dirname(path)
             fatal("state", summary, str(error), "free its disk, or mount it writable")
-    compiled = "%s-%s.zip" % (path[:-4], sys.implementation.cache_tag)
-    sys.path.insert(0, compiled if have and os.path.exists(compiled) else path)
-    from provision_agent.__main__ import main as run
+    compiled = "%s.%s" % (path, sys.implementation.cache_tag)
+    sys.meta_path.insert(0, Modules(table_of(data, compiled, have)))
+    from provision_agent.__main__ import main as run  # type: ignore[import-not-found]
 
-    sys.exit(run(hello, path, compiled))
+    os._exit(run(hello, path, compiled))  # tearing the interpreter down costs milliseconds and gains nothing
 
 
 main(sys.argv[1], sys.argv[2], sys.argv[3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, Tuple
+from typing import Tuple
 
 __all__ = ["keep"]
 
@@ -17,7 +17,9 @@ def keep(archive: str, compiled: str) -> None:
     A disk that is full or not writable costs speed only.
     """
     try:
+        os.utime(archive)
         if os.path.exists(compiled):
+            os.utime(compiled)
             return
         aside = "%s.%d" % (compiled, os.getpid())
         try:
@@ -32,25 +34,16 @@ def keep(archive: str, compiled: str) -> None:
 
 
 def _write(archive: str, path: str) -> None:
-    import zipfile
-
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
-        for name, data in _modules(archive):
-            packed.writestr(zipfile.ZipInfo(name), data)
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-
-
-def _modules(archive: str) -> Iterator[Tuple[str, bytes]]:
-    import importlib.util
+    import json
     import marshal
-    import zipfile
 
-    header = importlib.util.MAGIC_NUMBER + bytes(12)
-    with zipfile.ZipFile(archive) as packed:
-        for name in packed.namelist():
-            code = compile(packed.read(name), name, "exec", dont_inherit=True)
-            yield name + "c", header + marshal.dumps(code)
+    with open(archive, encoding="utf-8") as sources:
+        table = json.load(sources)
+    codes = {name: marshal.dumps(compile(text, name, "exec", dont_inherit=True)) for name, text in table.items()}
+    with open(path, "wb") as file:
+        file.write(marshal.dumps(codes))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _remove_old(folder: str, spared: Tuple[str, ...]) -> None:

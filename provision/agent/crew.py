@@ -6,6 +6,7 @@ stay held as long as anything of the run works on the host.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
@@ -72,19 +73,27 @@ class Worker:
 
 
 def identity(user: Optional[str]) -> Optional[Tuple[str, int, int, str]]:
-    """(name, uid, gid, home) of a user, or None where no change of user is needed; KeyError for an unknown one."""
+    """(name, uid, gid, home) of a user, or None where no change of user is needed.
+
+    KeyError for an unknown one, PermissionError where only root could become that user.
+    """
     import pwd
 
     if user is None:
         return None
     entry = pwd.getpwnam(user)
-    return None if entry.pw_uid == os.geteuid() else (entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+    if entry.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise PermissionError("the agent was not started as root, who alone can become another user")
+    return entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir
 
 
 def hire(user: Optional[str], keep: Iterable[int], work: Work) -> Worker:
-    """Fork a worker for a user, who keeps no descriptor but `keep`; KeyError for an unknown user."""
+    """Fork a worker for a user, who keeps no descriptor but `keep`; raises as `identity`."""
     person = identity(user)
     to_worker, from_worker = os.pipe(), os.pipe()
+    gc.freeze()  # what both share stays shared
     pid = os.fork()
     if pid == 0:
         _live(person, to_worker[0], from_worker[1], [*keep], work)
@@ -106,6 +115,7 @@ def _live(person: Optional[Tuple[str, int, int, str]], reads: int, writes: int, 
             os.setuid(uid)
             os.environ["HOME"] = home
         os.chdir("/")
+        gc.enable()
         work(reads, writes)
         code = 0
     finally:

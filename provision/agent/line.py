@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any, Deque, Dict, Optional, Tuple
 
 from .protocol import Decoder, HostEvent, encode, to_message
+from .resource import Refusal
 from .spawn import Cancelled, Watch
 
 __all__ = ["Line"]
@@ -41,16 +42,20 @@ class Line(Watch):
         return self._inbox.popleft()
 
     def ask(self, question: Dict[str, Any]) -> Dict[str, Any]:
-        """Send a question and wait for its answer; raises Cancelled."""
+        """Send a question and wait for its answer; raises Cancelled, and Refusal where the pump could not do it."""
         self.send(question)
         while True:
-            for message in self._inbox:
-                if message["type"] == "answer":
-                    self._inbox.remove(message)
-                    return message
+            # looking may read the answer, so it comes before the search, and the search before the wait
             if self.cancelled():
                 raise Cancelled
+            answer = next((message for message in self._inbox if message["type"] == "answer"), None)
+            if answer is not None:
+                break
             self._wait()
+        self._inbox.remove(answer)
+        if "error" in answer:
+            raise Refusal(answer["error"], answer["cause"], answer.get("hint", ""))
+        return answer
 
     def action(self, must_finish: str) -> None:
         """From here on an action runs that a cancel waits for, "" for one that it ends; it keeps the host's lock."""

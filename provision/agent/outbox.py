@@ -24,6 +24,7 @@ class Outbox:
         self.descriptor = descriptor
         self.closed = False
         self._spool = spool
+        self._begun = False
         self._frames: Deque[bytes] = deque()
         self._waiting = 0
         self._spooled: Dict[int, int] = {}
@@ -52,11 +53,20 @@ class Outbox:
         if self._spool is None or written + len(data) > SPOOL_LIMIT:
             return
         try:
-            os.makedirs(self._spool, 0o700, exist_ok=True)
+            self._begin_spool(self._spool)
             with open(self.spool_path(step), "ab" if written else "wb") as file:
                 file.write(data)
         except OSError:
             pass  # a full disk must not end the run; the bytes are counted
+
+    def _begin_spool(self, folder: str) -> None:
+        """Make the folder, and remove what an earlier run left there."""
+        if self._begun:
+            return
+        self._begun = True
+        os.makedirs(folder, 0o700, exist_ok=True)
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
 
     def spool_path(self, step: int) -> str:
         """The file that a step's output goes to."""

@@ -71,8 +71,7 @@ def list_age() -> Optional[float]:
 
 
 def apt(system: System, words: Sequence[str], emit: Emit) -> None:
-    """Run apt-get with its locks free; Refusal with the end of what it said when it fails."""
-    wait_for_lock(emit)
+    """Run apt-get, which waits two minutes for locks itself; Refusal with the end of what it said when it fails."""
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     done = system.run(["apt-get", *_OPTIONS, *words], timeout=_APT_DEADLINE, environment=environment, emit=emit)
     if done.returncode != 0:

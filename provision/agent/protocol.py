@@ -167,6 +167,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Started:
+    """A step is being looked at."""
+
     step: int
 
 
@@ -183,6 +185,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Output:
+    """Text that a running step wrote to `stream`, "stdout" or "stderr"."""
+
     step: int
     stream: str
     text: str

@@ -122,7 +122,7 @@ def watch(system: System, wanted: Expectation, emit: Emit, clock: Callable[[], f
         if waited >= wanted.start_timeout:
             return Observation(seen.pid, "%s after %g s" % (seen.problem, wanted.start_timeout))
         emit(done=round(waited, 1), total=wanted.start_timeout, unit="s", label=seen.problem)
-        time.sleep(min(max(wanted.interval, 0.05), wanted.start_timeout))
+        time.sleep(min(max(wanted.interval, 0.05), wanted.start_timeout, 5.0))
 
 
 def _crash(shown: Dict[str, str], restarts: int) -> str:
@@ -221,7 +221,7 @@ def _start(system: System, arguments: Dict[str, Any], emit: Emit) -> Observation
             restart(system, name, emit)
         return watch(system, wanted, emit)
     except Refusal as refusal:
-        return Observation(0, "\n".join(text for text in (refusal.summary, refusal.cause) if text), dead=True)
+        return Observation(0, "\n".join([refusal.summary, *refusal.cause.splitlines()[:1]]), dead=True)
 
 
 def _remember(system: System, arguments: Dict[str, Any]) -> None:

@@ -251,7 +251,8 @@ class _Reader:
 
     def _refuse_colon(self, key: str, value_mark: Mark, where: Mark) -> None:
         written = self._written(value_mark)
-        read_as = f"; YAML reads {written} as the number {float(written):g}" if _is_number(written) else ""
+        number = f"{float(written):g}" if _is_number(written) else written
+        read_as = f"; YAML reads {written} as the number {number}" if number != written else ""
         self._refuse(
             f"`{key}: {written}` is no dependency",
             where,
@@ -297,7 +298,7 @@ class _Reader:
             self._refuse(f"{what} is no text", where)
         else:
             cause = f"YAML reads it as `{value}` ({type(value).__name__}), not as the text that stands there"
-            self._refuse(f"{what} is {written} without quotes", where, cause, f'write "{written}"')
+            self._refuse(f"{what} is `{written}` without quotes", where, cause, f'write "{written}"')
 
     def _written(self, where: Mark | None) -> str:
         """The scalar as it stands in the file."""

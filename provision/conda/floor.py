@@ -111,11 +111,14 @@ def refuse_cpu_torch(environment: Environment, records: Iterable[Record], pip: I
         return
     spec, line = environment.spec("pytorch"), environment.line("torch")
     asked = spec or line
+    tag = f"cu{meant.replace('.', '')}"
     raise ProvisionError(
         f"the torch that `{environment.name}` would get is a CPU build",
         where=asked.where if asked else None,
         cause=f"CUDA {meant} is meant, and torch {torch[0]} fits everything that is asked for",
-        hint=f"add `pytorch-cuda={meant}` and the channels `pytorch` and `nvidia`, before `conda-forge`",
+        hint=f"add `pytorch-cuda={meant}` and the channels `pytorch` and `nvidia`, before `conda-forge`"
+        if spec or not line
+        else f"write `torch==VERSION+{tag}` after `--extra-index-url https://download.pytorch.org/whl/{tag}`",
     )
 
 

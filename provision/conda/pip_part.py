@@ -160,7 +160,7 @@ class _Uv:
         """uv's own words without mirrors, with the line that they are about."""
         for canonical, mirror in self.settings.index_mirrors.items():
             text = text.replace(mirror, canonical).replace(clean(mirror), canonical)
-        text = re.sub(r"^\s*(error|×|cause|╰─▶|Caused by):?\s*", "", clean(text).strip(), flags=re.M)
+        text = _plain(clean(text))
         named = (
             line for line in self.environment.pip if re.search(rf"(?<![\w-]){re.escape(line.name)}(?![\w-])", text)
         )
@@ -171,6 +171,15 @@ class _Uv:
             cause=text,
             hint=_advice(text, self.python, self.settings.glibc),
         )
+
+
+def _plain(text: str) -> str:
+    """uv's message without its signs, indentation and hints (which are about its own options)."""
+    lines = [
+        re.sub(r"^(error|cause|Caused by):\s*|^[×╰─▶]+\s*", "", line.strip()) for line in text.strip().splitlines()
+    ]
+    end = next((number for number, line in enumerate(lines) if line.startswith("hint:")), len(lines))
+    return "\n".join(line for line in lines[:end] if line)
 
 
 def _advice(text: str, python: str, glibc: str) -> str:
@@ -257,8 +266,7 @@ def _refuse_second_cuda(environment: Environment, conda: Mapping[str, str], pack
     second = [package for package in packages if "torch" in conda and _SECOND_CUDA.match(package.name)]
     if not second:
         return
-    first = second[0]
-    asked = environment.line(first.name)
+    asked = environment.line(second[0].name, *second[0].by)
     raise ProvisionError(
         f"the pip part of `{environment.name}` would bring a second CUDA beside conda's torch {conda['torch']}",
         where=asked.where if asked else None,

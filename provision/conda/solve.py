@@ -110,7 +110,6 @@ def _readable(
     named = (spec for spec in environment.conda if re.search(rf"(?<![\w-]){re.escape(spec.name)}(?![\w-])", text))
     where = next((spec.where for spec in named), environment.marks.get("dependencies"))
     floor = ", ".join(f"{name}={version}" for name, version, _ in offered if name != "__unix")
-    hint = (
-        f"solved for {settings.platform} with {floor} (variable `system_floor`), from {', '.join(environment.channels)}"
-    )
+    channels = ", ".join(environment.channels)
+    hint = f"solved for {settings.platform} with {floor} (variable `system_floor`),\nfrom {channels}"
     return ProvisionError(f"cannot solve the conda part of `{environment.name}`", where=where, cause=text, hint=hint)

@@ -146,7 +146,7 @@ class Lab:
         return record
 
     def _network(self) -> AbstractContextManager[int]:
-        """One lab at a time: the first namespace of a machine makes the place for all, the last one's end removes it."""
+        """One lab at a time: a machine's first namespace makes the place for all, the end of the last removes it."""
         return locked(base_directory() / "locks" / ".network")
 
     def _key(self, lock: int) -> None:
@@ -158,7 +158,7 @@ class Lab:
     def _content(self, say: Say) -> None:
         self.state.www.mkdir(parents=True, exist_ok=True)
         apps.build(self.state.www)
-        say("conda channel and package index")
+        say("conda channel and package index (made once, then kept)")
         channel.build(self.state.www, cache_directory())
         pyindex.build(self.state.www, cache_directory())
 

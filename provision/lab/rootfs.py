@@ -17,9 +17,7 @@ from provision.lab.state import cache_directory, locked
 
 __all__ = ["directory", "prepare"]
 
-PACKAGES = (
-    "systemd,systemd-sysv,dbus,openssh-server,python3,iproute2,git,sudo,ca-certificates,procps,curl,netbase,less"
-)
+PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,iproute2,git,sudo,ca-certificates,procps,curl,netbase,less"
 MIRROR = "http://deb.debian.org/debian"
 SECONDS = 900
 

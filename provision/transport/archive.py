@@ -8,9 +8,8 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import io
+import json
 import shlex
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,18 +17,17 @@ from pathlib import Path
 
 from provision.agent.protocol import CHUNK, encode_blob
 
-__all__ = ["Archive", "archive", "command"]
+__all__ = ["Archive", "archive", "command", "pack"]
 
 PACKAGE = "provision_agent"
 """The agent's name on a host."""
 _SOURCE = Path(__file__).resolve().parent.parent / "agent"
 _BOOTSTRAP = "bootstrap.py"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """The agent's sources as one zip; equal sources give equal bytes."""
+    """The agent's sources as one text; equal sources give equal bytes."""
 
     sha256: str
     data: bytes
@@ -49,14 +47,20 @@ class Archive:
 @functools.cache
 def archive() -> Archive:
     """The archive of the agent that this control node runs with."""
-    buffer = io.BytesIO()
-    # Stored, not deflated: it is hashed before every connection and read module by module on the host.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted(_SOURCE.rglob("*.py")):
-            if path.name != _BOOTSTRAP:
-                name = f"{PACKAGE}/{path.relative_to(_SOURCE).as_posix()}"
-                packed.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes())
-    data = buffer.getvalue()
+    return pack(_SOURCE)
+
+
+def pack(source: Path) -> Archive:
+    """The archive of an agent's sources: a JSON object of module names and texts.
+
+    That the host can read it with what it has imported anyway, and from memory, is why it is no zip.
+    """
+    modules = {}
+    for path in sorted(source.rglob("*.py")):
+        if path.name != _BOOTSTRAP:
+            parts = [PACKAGE, *path.relative_to(source).with_suffix("").parts]
+            modules[".".join(part for part in parts if part != "__init__")] = path.read_text(encoding="utf-8")
+    data = json.dumps(modules, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     return Archive(hashlib.sha256(data).hexdigest(), data)
 
 
@@ -71,15 +75,22 @@ def command(marker: str, python: str, state: str = "") -> str:
 
 @functools.cache
 def bootstrap() -> str:
-    """The bootstrap's text without comments and docstrings."""
+    """The bootstrap's text without comments, docstrings and types."""
     tree = ast.parse((_SOURCE / _BOOTSTRAP).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef):
-            node.body = [part for part in node.body if not _is_text(part)]
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+            node.body = [part for part in node.body if not _is_for_readers(part)]
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
     return "\n".join(_narrow(line) for line in ast.unparse(tree).splitlines() if line.strip())
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _is_for_readers(node: ast.stmt) -> bool:
+    """Texts, and what only a type checker reads."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

@@ -21,6 +21,7 @@ from provision.transport.link import Link, plain
 
 __all__ = ["launch"]
 
+OLDEST = (3, 8)
 START_DEADLINE = 30.0
 """Seconds from the start of the command to the marker."""
 NOISE_LIMIT = 64 * 1024
@@ -96,14 +97,17 @@ class _Start:
             pass  # why it closed is found where its output is read
 
     def _boot(self, link: Link) -> Link:
+        """Read the boot frame, and send the archive where it lacks it; a Python that is too old says so itself."""
         try:
             boot = link.receive(START_DEADLINE)
+            if isinstance(boot, Boot) and tuple(boot.python) < OLDEST:
+                boot = link.receive(START_DEADLINE)
         except TimeoutError:
             raise self.late(link.channel, "") from None
-        if isinstance(boot, Boot) and not boot.have and tuple(boot.python) >= (3, 8):
-            link.send_frames(archive().frames())
         if isinstance(boot, Fatal):
-            raise Unreachable(boot.kind, f"{boot.summary} on {self.target.name}", cause=boot.cause, hint=boot.hint)
+            raise Unreachable(boot.kind, f"{self.target.name}: {boot.summary}", cause=boot.cause, hint=boot.hint)
+        if isinstance(boot, Boot) and not boot.have:
+            link.send_frames(archive().frames())
         return link
 
     def late(self, channel: Channel, noise: str) -> Unreachable:

@@ -31,7 +31,7 @@ def wants_terminal(said: str) -> bool:
 
 def explain(ended: Ended, name: str, python: str, user: str) -> Unreachable:
     """The error of a start that ended before the marker."""
-    said = ended.said.strip()
+    said = re.sub(r"execute '.*?' as ", "execute the agent as ", ended.said.strip(), flags=re.S)
     return (
         (_sudo(ended, said, name, user) if ended.sudo else None)
         or _python(ended, said, name, python)

@@ -6,12 +6,10 @@ form, depth, total, and control characters in what people will read.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +21,13 @@ from provision.agent.protocol import (
     Beat,
     Blob,
     Boot,
-    Fatal,
     HostEvent,
     Need,
-    Output,
-    Progress,
     ProtocolError,
-    Ready,
-    Result,
     Step,
 )
 from provision.transport import Channel, ChannelClosed, Unreachable
+from provision.transport.checked import checked, plain
 
 __all__ = ["Link", "plain"]
 
@@ -41,18 +35,6 @@ TOTAL_LIMIT = 64 << 20
 """Bytes that one host may send in one run."""
 STEPS_LIMIT = 512 << 10
 """Bytes of steps that are put into one frame, where one step is not larger itself."""
-
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_].*?\x1b\\|\x1b[ -/]*[0-~]", re.S
-)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-
-
-def plain(text: str) -> str:
-    """`text` without escape sequences, control characters (but newline and tab) and marks that turn text around."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 class Link:
@@ -117,7 +99,7 @@ class Link:
         while True:
             for message in self._incoming:
                 event = self._checked(message)
-                if isinstance(event, Need) and self._blobs:
+                if isinstance(event, Need):
                     self._supply(event.sha256)
                 elif not isinstance(event, Beat):
                     return event
@@ -171,12 +153,11 @@ class Link:
         if isinstance(message, Blob):
             raise self._broken("it sent a blob")
         try:
-            event = protocol.from_message(message)
-            cleaned = _cleaned(event)
-        except (ProtocolError, TypeError, ValueError, AttributeError) as error:
+            event = checked(message)
+        except ProtocolError as error:
             raise self._broken(plain(str(error))) from None
-        self._heard_of = _naming(cleaned, self._heard_of)
-        return cleaned
+        self._heard_of = _naming(event, self._heard_of)
+        return event
 
     def _supply(self, wanted: Sequence[str]) -> None:
         for sha256 in wanted:
@@ -288,33 +269,6 @@ def _blob_frames(sha256: str, content: bytes | Path) -> Iterator[bytes]:
             if not following:
                 return
             chunk = following
-
-
-def _cleaned(event: HostEvent) -> HostEvent:
-    """The event with everything plain that is meant for people; a result's registered fields stay what they are."""
-    if isinstance(event, Result):
-        if event.status not in ("ok", "changed", "failed", "skipped"):
-            raise ProtocolError(f"result with an unknown status {event.status[:40]!r}")
-        return replace(event, actions=_deep(event.actions), error=_deep(event.error), cut=_deep(event.cut))
-    if isinstance(event, Output):
-        return replace(event, text=plain(event.text), stream=plain(event.stream))
-    if isinstance(event, Progress):
-        return replace(event, label=plain(event.label), unit=plain(event.unit))
-    if isinstance(event, Fatal):
-        return Fatal(*(plain(text) for text in (event.kind, event.summary, event.cause, event.hint)))
-    if isinstance(event, Ready):
-        return replace(event, facts=_deep(event.facts), pending=_deep(event.pending))
-    return event
-
-
-def _deep(value: Any) -> Any:
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, list):
-        return [_deep(inner) for inner in value]
-    if isinstance(value, dict):
-        return {plain(key): _deep(inner) for key, inner in value.items()}
-    return value
 
 
 def _naming(event: HostEvent, before: str) -> str:

@@ -1,4 +1,4 @@
-"""A connection to this very machine: the command runs here, through the login shell's like, over pipes."""
+"""A connection to this very machine: commands run here, by /bin/sh, over pipes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import select
 import subprocess
 import threading
 
-from provision.transport import Channel, ChannelClosed, Unreachable
-from provision.transport.link import plain
+from provision.transport import Channel, ChannelClosed, Target, Unreachable
+from provision.transport.checked import plain
 
-__all__ = ["LocalChannel", "LocalConnection"]
+__all__ = ["LocalChannel", "LocalConnection", "connect"]
 
 _STDERR_LIMIT = 64 * 1024
 _GRACE = 12.0
@@ -83,6 +83,19 @@ class LocalChannel:
                 return
             self._errors += data
             del self._errors[:-_STDERR_LIMIT]
+
+
+def connect(target: Target) -> LocalConnection:
+    """A connection to this machine, for a host with `ansible_connection: local`; raises Unreachable."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    if target.user is not None and target.user != user:
+        raise Unreachable(
+            "authentication",
+            f"cannot act as `{target.user}` on {target.name} over a local connection",
+            cause=f"a local connection acts as who runs `provision`, which is `{user}`",
+            hint="leave out the user, or use `become` with `become_user`",
+        )
+    return LocalConnection()
 
 
 class LocalConnection:

@@ -38,7 +38,11 @@ def short() -> Iterator[Lab]:
 
 def ssh(lab: Lab, host: str, *argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["ssh", "-F", lab.state.ssh_config, host, *argv], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        ["ssh", "-F", lab.state.ssh_config, host, *argv],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -53,7 +57,9 @@ def until(true: Callable[[], bool], seconds: float = 10) -> bool:
 
 def traces(name: str) -> list[str]:
     """Everything on this machine that belongs to the lab `name`."""
-    found = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"/labs/{name}/" in line]
+    found = [
+        line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"/labs/{name}/" in line
+    ]
     spaces = Path("/run/netns")
     found += [str(path) for path in spaces.glob(f"plab.{name}*")] if spaces.exists() else []
     found += [top for top, _, _ in os.walk("/sys/fs/cgroup") if top.endswith(f"/provision-lab/{name}")]

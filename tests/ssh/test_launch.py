@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from provision.agent.protocol import Boot
+from provision.agent import protocol
+from provision.agent.protocol import Boot, Fatal
 from provision.transport import Target, Unreachable, archive
 from provision.transport import launch as launching
 from provision.transport.launch import launch
+from provision.transport.link import Link
 from provision.transport.ssh import connect
 
 from .sshd import Sshd
@@ -24,20 +27,29 @@ Stable = Callable[[object], str]
 HELLO = {"type": "hello", "version": 1, "run": "r1", "operator": "me@here", "lock": "none", "facts": False}
 USER = "useradd -m -s /bin/sh ada; printf 'ada:lovelace\\n' | chpasswd; "
 SUDOERS = "printf '%s\\n' 'Defaults env_reset,!lecture{more}' 'ada ALL=(ALL:ALL) {nopasswd}ALL' > /etc/sudoers"
-ECHO = """
-import os, sys
+SPEAKER = """
+import hashlib, json, os, sys
+
+def say(**message):
+    body = json.dumps(message).encode()
+    body += b" " * (0x0A0D - len(body))
+    os.write(1, len(body).to_bytes(4, "big") + body)
+
+def read(count):
+    data = b""
+    while len(data) < count:
+        data += os.read(0, count - len(data)) or sys.exit()
+    return data
+
 os.write(1, sys.argv[1].encode())
-body = b'{"type":"boot","python":[3,11,2],"uid":%d,"have":true}' % os.geteuid()
-os.write(1, len(body).to_bytes(4, "big") + body)
-size = int.from_bytes(os.read(0, 4), "big")
-got = b""
-while len(got) < size:
-    got += os.read(0, size - len(got))
-body = b'{"type":"fatal","kind":"internal","summary":"%d","cause":"","hint":""}' % len(got)
-os.write(1, len(body).to_bytes(4, "big") + body + bytes(range(256)) * 0)
-while os.read(0, 4096):
-    pass
+say(type="boot", python=VERSION, uid=os.geteuid(), have=True)
+if VERSION[1] < 8:
+    say(type="fatal", kind="python", summary="Python 3.8 or newer is needed", cause="it is old", hint="")
+while True:
+    seen = hashlib.sha256(read(int.from_bytes(read(4), "big"))).hexdigest()
+    say(type="fatal", kind="internal", summary=seen, cause="", hint="")
 """
+"""Boots, then answers each frame with its hash; its frames are of a length that a terminal would change."""
 
 
 def sudoers(more: str = "", nopasswd: str = "") -> str:
@@ -45,32 +57,37 @@ def sudoers(more: str = "", nopasswd: str = "") -> str:
 
 
 @pytest.fixture(autouse=True)
-def small_bootstrap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bootstrap that says who it is and how long the hello was, in place of the agent's."""
-    monkeypatch.setattr(archive, "bootstrap", lambda: ECHO)
+def small_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bootstrap that says what it got, in place of the agent's."""
+    monkeypatch.setattr(archive, "bootstrap", lambda: SPEAKER.replace("VERSION", "[3, 11, 2]"))
 
 
-def started(target: Target) -> tuple[int, bool]:
-    """The user id that the agent starts as, and whether that took a terminal; the hello arrived whole."""
-    with closing(connect(target)) as connection:
-        booted: list[Boot] = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(launching, "Link", keeping(booted))
-            with closing(launch(connection, target, HELLO)) as link:
-                answer = link.receive(10)
-                assert int(answer.summary) == len(launching.protocol.encode(HELLO)) - 4  # type: ignore[union-attr]
-                return booted[0].uid, link.terminal
+@pytest.fixture
+def booted(monkeypatch: pytest.MonkeyPatch) -> list[Boot]:
+    """The boot frames that came."""
+    seen: list[Boot] = []
 
-
-def keeping(booted: list[Boot]) -> type:
-    class Keeping(launching.Link):
-        def receive(self, timeout: float | None = None) -> launching.protocol.HostEvent:
+    class Keeping(Link):
+        def receive(self, timeout: float | None = None) -> protocol.HostEvent:
             event = super().receive(timeout)
             if isinstance(event, Boot):
-                booted.append(event)
+                seen.append(event)
             return event
 
-    return Keeping
+    monkeypatch.setattr(launching, "Link", Keeping)
+    return seen
+
+
+def started(target: Target) -> bool:
+    """Start it and exchange frames; whether that took a terminal."""
+    with closing(connect(target)) as connection, closing(launch(connection, target, HELLO)) as link:
+        blob = protocol.encode_blob("0" * 64, bytes(range(256)) * 200, last=True)
+        link.send_frames([blob])
+        for frame in (protocol.encode(HELLO), blob):
+            answer = link.receive(10)
+            assert isinstance(answer, Fatal)
+            assert answer.summary == hashlib.sha256(frame[4:]).hexdigest()
+        return link.terminal
 
 
 def failed(target: Target) -> Unreachable:
@@ -79,17 +96,18 @@ def failed(target: Target) -> Unreachable:
     return caught.value
 
 
-def test_as_root_without_sudo(serve: Serve) -> None:
+def test_as_root_without_sudo(serve: Serve, booted: list[Boot]) -> None:
     sshd = serve()
-    assert started(sshd.target()) == (0, False)
-    assert started(sshd.target(become=True)) == (0, False)
+    assert not started(sshd.target())
+    assert not started(sshd.target(become=True))
+    assert [boot.uid for boot in booted] == [0, 0]
     assert sshd.count("Starting session") == 2
 
 
 def test_noise_before_the_marker(serve: Serve) -> None:
     noise = "head -c 50000 /dev/urandom; echo Welcome to gpu-01 >&2; echo '\\033[31m'"
     sshd = serve(setup=f"{USER}printf '%s\\n' 'export ENV=x' \"{noise}\" > /home/noise", ForceCommand=FORCED)
-    assert started(sshd.target(user="ada"))[1] is False
+    assert not started(sshd.target(user="ada"))
 
 
 FORCED = '. /home/noise; eval "$SSH_ORIGINAL_COMMAND"'
@@ -102,36 +120,34 @@ def test_noise_without_end(serve: Serve, stable: Stable, snapshot: SnapshotAsser
     assert error.summary == snapshot
 
 
-def test_sudo_without_password(serve: Serve) -> None:
+def test_sudo_without_password(serve: Serve, booted: list[Boot]) -> None:
     sshd = serve(setup=sudoers(nopasswd="NOPASSWD:"))
-    uid, terminal = started(sshd.target(user="ada", become=True))
-    assert (uid, terminal) == (0, False)
-    assert started(sshd.target(user="ada", become=True, become_password="unneeded")) == (0, False)
-    assert started(sshd.target(user="ada"))[0] > 0
+    assert not started(sshd.target(user="ada", become=True))
+    assert not started(sshd.target(user="ada", become=True, become_password="unneeded"))
+    assert not started(sshd.target(user="ada"))
+    assert [boot.uid == 0 for boot in booted] == [True, True, False]
     assert sshd.count("Starting session") == 3
 
 
-def test_sudo_with_password(serve: Serve) -> None:
+def test_sudo_with_password(serve: Serve, booted: list[Boot]) -> None:
     sshd = serve(setup=sudoers())
-    assert started(sshd.target(user="ada", become=True, become_password="lovelace")) == (0, False)
+    assert not started(sshd.target(user="ada", become=True, become_password="lovelace"))
+    assert booted[0].uid == 0
     assert sshd.count("Starting session") == 1
 
 
 def test_sudo_with_a_lecture_and_its_own_terminal(serve: Serve) -> None:
     sshd = serve(setup=sudoers(more=",lecture=always,use_pty").replace("!lecture,", ""))
-    assert started(sshd.target(user="ada", become=True, become_password="lovelace")) == (0, False)
+    assert not started(sshd.target(user="ada", become=True, become_password="lovelace"))
 
 
 @pytest.mark.parametrize("more", [",requiretty", ",requiretty,use_pty"])
-def test_sudo_that_wants_a_terminal(serve: Serve, more: str) -> None:
-    sshd = serve(setup=sudoers(more=more))
-    assert started(sshd.target(user="ada", become=True, become_password="lovelace")) == (0, True)
+@pytest.mark.parametrize("password", ["lovelace", None])
+def test_sudo_that_wants_a_terminal(serve: Serve, booted: list[Boot], more: str, password: str | None) -> None:
+    sshd = serve(setup=sudoers(more=more, nopasswd="" if password else "NOPASSWD:"))
+    assert started(sshd.target(user="ada", become=True, become_password=password))
+    assert booted[0].uid == 0
     assert sshd.count("Starting session") == 2
-
-
-def test_sudo_that_wants_a_terminal_and_no_password(serve: Serve) -> None:
-    sshd = serve(setup=sudoers(more=",requiretty", nopasswd="NOPASSWD:"))
-    assert started(sshd.target(user="ada", become=True)) == (0, True)
 
 
 @pytest.mark.parametrize("more", ["", ",requiretty"])
@@ -177,6 +193,13 @@ def test_no_usable_python(serve: Serve, python: str, snapshot: SnapshotAssertion
 def test_no_python_behind_sudo(serve: Serve, snapshot: SnapshotAssertion) -> None:
     setup = sudoers(nopasswd="NOPASSWD:")
     error = failed(serve(setup=setup).target(user="ada", become=True, python="python9"))
+    assert error.kind == "python"
+    assert str(error) == snapshot
+
+
+def test_a_python_that_is_too_old(serve: Serve, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAssertion) -> None:
+    monkeypatch.setattr(archive, "bootstrap", lambda: SPEAKER.replace("VERSION", "[3, 6, 9]"))
+    error = failed(serve().target())
     assert error.kind == "python"
     assert str(error) == snapshot
 

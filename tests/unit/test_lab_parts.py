@@ -85,7 +85,10 @@ def test_a_lab_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_lock_has_one_holder_and_a_deadline(tmp_path: Path) -> None:
     with locked(tmp_path / "locks/one"):
-        with pytest.raises(ProvisionError, match="another command is still changing"), locked(tmp_path / "locks/one", 0.01):
+        with (
+            pytest.raises(ProvisionError, match="another command is still changing"),
+            locked(tmp_path / "locks/one", 0.01),
+        ):
             pass
         with locked(tmp_path / "locks/other", 0.01):
             pass

@@ -46,7 +46,8 @@ def options(text: str = "", arguments: str = "", **target: object) -> Options:
 def test_the_first_value_wins_and_identities_add_up(home: Path) -> None:
     settings = read(
         home,
-        "Port 2222\nHost gpu-*\n Port 22\n User ada\n IdentityFile a\nHost *\n User bob\n IdentityFile b\n IdentityFile a\n",
+        "Port 2222\nHost gpu-*\n Port 22\n User ada\n IdentityFile a\n"
+        "Host *\n User bob\n IdentityFile b\n IdentityFile a\n",
     )
     assert value(settings, "port") == "2222"
     assert value(settings, "user") == "ada"
@@ -243,7 +244,7 @@ def test_equal_bastions_are_equal() -> None:
 
 
 def test_a_name_that_would_reach_a_shell_is_refused() -> None:
-    with pytest.raises(ConfigError, match="ssh-config|honour"):
+    with pytest.raises(ConfigError, match="honour"):
         options("ProxyCommand nc %h %p\n", address="gpu;reboot")
 
 

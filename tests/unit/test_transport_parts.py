@@ -80,9 +80,7 @@ ENDS = {
     "more than a password": Ended(1, "sudo: a password is required", sudo=True, asked=True),
     "second prompt": Ended(1, "", sudo=True, asked=True, again=True),
     "said sorry": Ended(1, "Sorry, try again.\nsudo: 1 incorrect password attempt", sudo=True, asked=True),
-    "not allowed": Ended(
-        1, "Sorry, user ada is not allowed to execute '/usr/bin/python3' as root on gpu-01.", sudo=True
-    ),
+    "not allowed": Ended(1, "Sorry, user ada is not allowed to execute '/bin/x' as root on gpu-01.", sudo=True),
     "terminal refused": Ended(1, "sudo: sorry, you must have a tty to run sudo", sudo=True),
     "no sudo": Ended(127, "env: 'sudo': No such file or directory", sudo=True),
     "no python": Ended(127, "bash: line 1: exec: python3: not found", sudo=False),

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from .. import app_files, checkout, digest, generations, ports, processes, serving, unit_text, units
+from .. import app_files, app_needs, checkout, digest, generations, processes, serving, unit_text, units
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -146,7 +146,7 @@ def observe(spec: Spec, system: System) -> State:
     units.needs_systemd(system, "app `%s`" % spec.name)
     shown = units.show(system, [spec.name])[spec.name]
     unit, secrets_path = _text(system, units.path(spec.name)), _secrets_path(spec, system)
-    _refuse_foreign_unit(spec, unit, shown)
+    app_needs.need_own_unit(spec.name, unit, shown)
     pid = int(shown.get("MainPID") or 0)
     common: Dict[str, Any] = {
         "unit": unit,
@@ -163,9 +163,9 @@ def observe(spec: Spec, system: System) -> State:
 
 
 def _inputs(spec: Spec, system: System) -> Dict[str, Any]:
-    _check_user_and_directory(spec, system)
-    _check_gpus(spec, system.facts.get("gpu") or {})
-    generation = _generation(spec, system)
+    app_needs.need_user_and_directory(spec.name, spec.user, spec.directory, system)
+    app_needs.need_gpus(spec.name, spec.gpus, system.facts.get("gpu") or {})
+    generation = app_needs.find_generation(spec.name, spec.root, spec.environment, spec.lock, system)
     watched = [path for path in (spec.directory, spec.code) if path] + list(spec.configuration)
     return {
         "generation": generation.path if generation else None,
@@ -173,7 +173,7 @@ def _inputs(spec: Spec, system: System) -> Dict[str, Any]:
         "key": digest.load_key(system),
         "simulated": bool(spec.gpus) and bool((system.facts.get("gpu") or {}).get("simulated")),
         "code": checkout.head(spec.code) if spec.code else None,
-        "configuration": {path: _hash(system, path) for path in spec.configuration},
+        "configuration": {path: app_needs.file_hash(path, system) for path in spec.configuration},
         "pending": [path for path in watched if path in system.pending] if system.check else [],
     }
 
@@ -182,21 +182,8 @@ def _serving(spec: Spec, unit: Optional[str], shown: Dict[str, str], pid: int, s
     found: Dict[str, Any] = {"age": processes.age(pid) if pid else 0.0}
     found["problem"] = serving.look(serving.expectation(spec.name, unit), shown).problem if unit else "it has no unit"
     if found["problem"] and spec.port:
-        found["holder"] = _holder(spec, shown, spec.port, system)
+        found["holder"] = app_needs.port_holder(spec.name, spec.port, shown, system)
     return found
-
-
-def _holder(spec: Spec, shown: Dict[str, str], port: int, system: System) -> Optional[str]:
-    own = {int(shown.get("MainPID") or 0), *processes.control_group_processes(shown.get("ControlGroup", ""))}
-    sockets = ports.listeners(port)
-    pid = ports.owner(sockets, own)
-    if not sockets or pid in own:
-        return None
-    if pid is None:
-        return "a process that cannot be seen"
-    unit = processes.unit_of(pid) or ""
-    leaves = system.check and _target(unit[: -len(".service")]) in system.pending
-    return None if leaves or unit == units.full(spec.name) else processes.describe(pid)
 
 
 def decide(spec: Spec, state: State) -> List[Action]:
@@ -373,80 +360,6 @@ def _write(arguments: Dict[str, Any], system: System) -> None:
     if system.lstat(folder) is None:
         system.mkdir(folder, 0o700 if kind == "secrets" else 0o755)
     system.write(arguments["path"], data, mode=0o600 if kind == "secrets" else 0o755, uid=0, gid=0)
-
-
-def _generation(spec: Spec, system: System) -> Optional[generations.Generation]:
-    if system.check and _will_be_built(spec, system):
-        return None
-    if spec.lock is None:
-        found = generations.current(system, spec.root, spec.environment)
-    else:
-        found = generations.find(system, spec.root, spec.environment, spec.lock)
-    if found:
-        return found
-    raise Refusal(
-        "app `%s` has no environment to run in" % spec.name,
-        "`%s` %s"
-        % (spec.environment, "has no generation with lock %s" % spec.lock[:12] if spec.lock else "is not installed"),
-        "install it before the app: list it under `environments:`, or add a `conda_env` task",
-    )
-
-
-def _will_be_built(spec: Spec, system: System) -> bool:
-    names = (generations.store(spec.root, spec.environment), generations.link_path(spec.root, spec.environment))
-    return any(path == name or path.startswith(name + "/") for path in system.pending for name in names)
-
-
-def _check_user_and_directory(spec: Spec, system: System) -> None:
-    if "user %s" % spec.user not in system.pending:
-        system.user_id(spec.user)
-    if spec.directory not in system.pending and not os.path.isdir(spec.directory):
-        raise Refusal(
-            "app `%s` has no directory" % spec.name,
-            "`%s` does not exist on this host" % spec.directory,
-            "create it or check the code out before the app starts",
-        )
-
-
-def _check_gpus(spec: Spec, facts: Dict[str, Any]) -> None:
-    devices = facts.get("devices") or []
-    known = {str(device[key]) for device in devices for key in ("index", "uuid")}
-    lacking = [
-        str(gpu) for gpu in spec.gpus if str(gpu) not in known and gpu != "all" and not str(gpu).startswith("MIG-")
-    ]
-    if lacking or (spec.gpus == ["all"] and not devices):
-        there = ", ".join("%s (%s)" % (device["index"], device["name"]) for device in devices)
-        raise Refusal(
-            "app `%s` cannot have GPU %s" % (spec.name, ", ".join("`%s`" % gpu for gpu in lacking) or "`all`"),
-            "this host has %s" % (there or "no GPU that nvidia-smi shows"),
-            "give `gpus` that are there, or [] for none",
-        )
-
-
-def _refuse_foreign_unit(spec: Spec, unit: Optional[str], shown: Dict[str, str]) -> None:
-    other = shown.get("FragmentPath") or ""
-    if (unit is None and other in ("", units.path(spec.name))) or (unit or "").startswith(unit_text.MADE_BY):
-        return
-    raise Refusal(
-        "app `%s` cannot have that name" % spec.name,
-        "`%s` is a unit that provision did not make" % (other or units.path(spec.name)),
-        "give the app another name, or remove that unit",
-    )
-
-
-def _hash(system: System, path: str) -> str:
-    try:
-        return system.sha256(path)
-    except FileNotFoundError:
-        if system.check and path in system.pending:
-            return "pending"
-    except IsADirectoryError:
-        pass
-    raise Refusal(
-        "configuration `%s` is no file" % path,
-        "it is a directory" if os.path.isdir(path) else "it does not exist on this host",
-        "`configuration` names files; write them before the app starts",
-    )
 
 
 def _veiled(text: Optional[str]) -> Optional[str]:

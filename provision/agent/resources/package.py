@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from .. import packages
+from .. import packages, processes
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -53,10 +53,13 @@ def names(spec: Spec) -> List[str]:
 
 @dataclass(frozen=True)
 class State:
-    """`versions`: installed version by bare name, "" for none. `age`: of the lists in seconds, None for no lists."""
+    """`versions`: installed version by bare name, "" for none. `age`: of the lists in seconds, None for no lists.
+    `holder`: who holds dpkg's lock, in words.
+    """
 
     versions: Dict[str, str] = field(default_factory=dict)
     age: Optional[float] = None
+    holder: str = ""
 
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
@@ -72,11 +75,18 @@ def observe(spec: Spec, system: System) -> State:
             "it runs `%s`; only Debian's and Ubuntu's packages are supported" % system.facts["os"]["id"],
             "leave this host out, or install the package by another way",
         )
-    return State(packages.installed(system, [_bare(name) for name in names(spec)]), packages.list_age())
+    versions, holder = packages.installed(system, [_bare(name) for name in names(spec)]), packages.holder()
+    return State(versions, packages.list_age(), processes.describe(holder) if holder else "")
 
 
 def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, or one run of apt-get for all that differs; it is never stopped in the middle."""
+    """Nothing, or one run of apt-get for all that differs; it is never stopped in the middle, the wait for locks is."""
+    found = _differences(spec, state)
+    wait = Action(Verb.RUN, "wait until %s is done with dpkg" % state.holder, {"wait": True})
+    return [wait, *found] if found and state.holder else found
+
+
+def _differences(spec: Spec, state: State) -> List[Action]:
     if spec.state == "absent":
         there = [_bare(name) for name in names(spec) if state.versions.get(_bare(name))]
         before = "".join("%s %s\n" % (name, state.versions[name]) for name in there)
@@ -98,7 +108,10 @@ def decide(spec: Spec, state: State) -> List[Action]:
 
 
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
-    """Run apt-get, its output streamed."""
+    """Wait for dpkg's lock, or run apt-get, its output streamed."""
+    if action.arguments.get("wait"):
+        packages.wait_for_lock(emit)
+        return {}
     if action.arguments["update"]:
         packages.apt(system, ["update"], emit)
     packages.apt(system, [*action.arguments["words"], "--", *action.arguments["names"]], emit)

@@ -21,12 +21,17 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """A shorter queue loses connections of a solver that opens many at once, and each loss costs it a second."""
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the served channel and indexes."""
     www = tmp_path_factory.mktemp("www")
     tiny_channel.write(www)
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(www))) as httpd:
+    with Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(www))) as httpd:
         thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield f"http://127.0.0.1:{httpd.server_port}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +90,18 @@ def test_what_cannot_be_locked(
         make_lock(environment(*conda, pip=pip), settings)
     text = said(caught.value, tmp_path)
     assert "hunter2" not in text
+    assert text == snapshot
+
+
+def test_a_channel_that_is_not_there(
+    environment: Make, settings: Settings, server: str, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    nowhere = dataclasses.replace(settings, channel_mirrors={"https://conda.anaconda.org": f"{server}/nowhere"})
+    asked = tmp_path / "environment.yml"
+    asked.write_text(HEAD + "dependencies: [python=3.11]\n")
+    with pytest.raises(ProvisionError) as caught:
+        make_lock(read(asked), nowhere)
+    text = re.sub(r"/(linux-64|noarch)/|'(linux-64|noarch)'", "SUBDIR", said(caught.value, tmp_path))
     assert text == snapshot
 
 

@@ -1,0 +1,66 @@
+"""What a task comes to on a host: steps, verdicts, and what is to be remembered of them. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provision.agent.protocol import Step
+from provision.errors import Mark, ProvisionError
+from provision.events import StepEnded
+from provision.playbook import Play
+from provision.scopes import HostVariables, Run, Scopes
+from provision.settle import Awaited
+from provision.translate import Built
+
+__all__ = ["Environment", "Outcome", "PlannedStep"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
+
+    `task` is the same for all items of a loop.
+    """
+
+    step: Step
+    title: str
+    where: Mark | None
+    handler: bool = False
+    ignore_errors: bool = False
+    no_log: bool = False
+    judged: bool = False
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends."""
+
+    steps: tuple[PlannedStep, ...] = ()
+    verdicts: tuple[StepEnded, ...] = ()
+    blobs: Mapping[str, bytes | Path] = field(default_factory=dict)
+    awaited: Awaited | None = None
+    registered: Any = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    built: tuple[Built, ...] = ()
+    apps: tuple[tuple[str, str, str], ...] = ()
+    ends: bool = False
+    flush: bool = False
+    failed: ProvisionError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a task is planned in."""
+
+    play: Play
+    host: HostVariables
+    scopes: Scopes
+    built: Mapping[tuple[str, str], Built]
+
+    @property
+    def run(self) -> Run:
+        return self.host.run

@@ -1,0 +1,183 @@
+"""The reference of the playbook's language, as Markdown made from the models: `python -m provision.reference`.
+
+Owns how models are shown; must not state a keyword, an option or a default of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from provision import filters, modules
+from provision.playbook import UNSUPPORTED, LoopControl, PlayKeywords, RoleEntry, SharedData, TaskKeywords
+
+__all__ = ["reference"]
+
+FILE = Path("docs/reference/playbook.md")
+_NAMES = {str: "text", bool: "truth value", int: "whole number", float: "number", Any: "any"}
+_KEYWORDS = (
+    ("Play", PlayKeywords),
+    ("Task, handler, block", TaskKeywords),
+    ("loop_control", LoopControl),
+    ("Item of `roles`", RoleEntry),
+    ("shared_data", SharedData),
+)
+_INTRODUCTION = """# Playbook reference
+
+Made from the models by `python -m provision.reference`; do not edit. What the words are for is in the
+[guide](../guide.md). Where Ansible has a word, it has Ansible's meaning. Each type may also be a template, `"{{ … }}"`.
+Whatever is not listed here is refused before any host is contacted."""
+
+
+def reference() -> str:
+    """The whole reference as Markdown."""
+    parts: list[Iterable[str]] = [[_INTRODUCTION]]
+    parts += [_keywords(title, model) for title, model in _KEYWORDS]
+    parts += [["## Resources", "A task has one of these, with a mapping of options."]]
+    parts += [_resource(words) for words in _same_words()]
+    parts += [["## Directives", "They only think; no host is asked."]]
+    parts += [_directive(word) for word in sorted(modules.DIRECTIVES)]
+    parts += [_words()]
+    return "\n\n".join(line for part in parts for line in part) + "\n"
+
+
+def _keywords(title: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"## {title}"
+    yield str(model.__doc__)
+    rows = (
+        (name.rstrip("_"), kind_words(field.annotation), "required" if field.is_required() else field.default)
+        for name, field in model.model_fields.items()
+    )
+    yield _table("keyword", rows)
+
+
+def _same_words() -> list[list[str]]:
+    """Words that mean the same stand together."""
+    groups: list[list[str]] = []
+    for word in sorted(filter(modules.is_word, modules.MODULES)):
+        group = next((group for group in groups if modules.MODULES[group[0]] == modules.MODULES[word]), None)
+        groups.append([word]) if group is None else group.append(word)
+    return groups
+
+
+def _resource(words: list[str]) -> Iterator[str]:
+    module = modules.MODULES[words[0]]
+    spec = modules.spec_class(module.resource)
+    yield f"### {', '.join(words)}"
+    yield _sentences(sys.modules[spec.__module__].__doc__)[0]
+    yield _table("option", _options(words[0], module, spec))
+    if told := _told(str(spec.__doc__), module.hidden):
+        yield told
+    if module.aliases:
+        yield "Also accepted: " + ", ".join(f"`{a}` for `{b}`" for a, b in sorted(module.aliases.items())) + "."
+    if module.free_form:
+        yield f"Plain text in place of the mapping is `{module.free_form}`."
+
+
+def _options(word: str, module: modules.Module, spec: type[Any]) -> Iterator[tuple[str, str, Any]]:
+    """Where the control side fills fields in itself, only what the table of words calls required is."""
+    defaults = {field.name: _default(field) for field in dataclasses.fields(spec)}
+    for name, kind in modules.options(word).items():
+        default = "required" if name in module.required else defaults.get(name)
+        if default == "required" and module.extra and name not in module.required:
+            default = None
+        yield name, kind_words(kind) + _states(spec, name, default), default
+
+
+def _directive(word: str) -> Iterator[str]:
+    yield f"### {word}"
+    options = modules.DIRECTIVES[word]
+    if word == "meta":
+        yield "Plain text: " + ", ".join(f"`{name}`" for name in modules.META) + "."
+    elif options:
+        yield _table("option", ((name, kind_words(kind), None) for name, kind in options.items()))
+    else:
+        yield "Any names, with their values."
+
+
+def _words() -> Iterator[str]:
+    yield "## Imports"
+    yield ", ".join(f"`{word}`" for word in sorted({*modules.IMPORTS, "import_playbook"})) + ": read before the run."
+    yield "## Filters and tests"
+    yield "Jinja's own, and these filters: " + _listed(filters.FILTERS) + "."
+    yield "These tests: " + _listed(filters.TESTS) + "."
+    yield "## Refused"
+    yield "Words of Ansible that are known and not supported: " + _listed(UNSUPPORTED) + "."
+
+
+def kind_words(kind: Any) -> str:
+    """A type as people read it."""
+    origin, inner = get_origin(kind), [part for part in get_args(kind) if part is not type(None)]
+    if origin is Annotated:
+        return kind_words(inner[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(kind_words(part) for part in inner))
+    if origin is list:
+        return "list" if inner == [Any] else f"list of {kind_words(inner[0])}"
+    if origin is dict:
+        return "mapping" if inner[1] is Any else f"mapping to {kind_words(inner[1])}"
+    return _NAMES.get(kind, "mapping")
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else "required"
+
+
+def _states(spec: type[Any], name: str, default: Any) -> str:
+    """The values of `state`, where the resource names them."""
+    known = getattr(sys.modules[spec.__module__], "_STATES", ("present", "absent") if default == "present" else ())
+    return ": " + ", ".join(f"`{value}`" for value in known) if name == "state" and known else ""
+
+
+def _table(head: str, rows: Iterable[tuple[str, str, Any]]) -> str:
+    lines = [f"| {head} | type | default |", "|---|---|---|"]
+    lines += [f"| `{name}` | {kind} | {_shown(default)} |" for name, kind, default in rows]
+    return "\n".join(lines)
+
+
+def _shown(default: Any) -> str:
+    if default == "required":
+        return "**required**"
+    if default is None or default in ("", [], {}):
+        return ""
+    text = (
+        str(default).lower() if isinstance(default, bool) else f"{default:g}" if isinstance(default, float) else default
+    )
+    return f"`{text}`"
+
+
+def _told(docstring: str, hidden: frozenset[str]) -> str:
+    """What a Spec says of its options: no example, and nothing of the fields that an operator does not write."""
+    paragraphs = [" ".join(part.split()) for part in _prose(docstring)]
+    sentences = [sentence for part in paragraphs for sentence in _sentences(part)]
+    return " ".join(s for s in sentences if "_blob" not in s and not any(f"`{name}`" in s for name in hidden))
+
+
+def _prose(docstring: str) -> Iterator[str]:
+    """The paragraphs behind the first that hold no YAML."""
+    for paragraph in docstring.split("\n\n")[1:]:
+        first = paragraph.strip("\n").splitlines()[0] if paragraph.strip() else "- "
+        if not first.strip().startswith("- ") and not re.match(r"\s*\w+:", first):
+            yield paragraph
+
+
+def _sentences(text: str | None) -> list[str]:
+    return re.split(r"(?<=\.) (?=[A-Z`])", " ".join((text or "").split("\n\n")[0].split()))
+
+
+def _listed(words: Iterable[str] | Mapping[str, Any]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(words))
+
+
+if __name__ == "__main__":
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(reference(), encoding="utf-8")

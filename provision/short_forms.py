@@ -1,0 +1,84 @@
+"""`environments`, `shared_data` and `apps` of a play as what one would have written as tasks.
+
+Pure functions of mappings with places; must not know roles or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from provision.errors import Mark, ProvisionError
+from provision.playbook import SharedData, validate
+from provision.source import Mapping, Template
+
+__all__ = ["SHORT_FORMS", "expanded"]
+
+SHORT_FORMS = ("environments", "shared_data", "apps")
+"""In the order in which they run."""
+_WORDS = {"environments": ("conda_env", "Environment"), "apps": ("app", "App")}
+_KEYWORDS = {"when", "tags", "become", "become_user", "vars", "no_log", "notify"}
+Expanded = tuple[Mapping, str, Mapping]
+"""Keywords, the task's word, and its arguments."""
+
+
+def expanded(key: str, entry: Any, where: Mark) -> Iterator[Expanded]:
+    """The tasks of one entry; raises ProvisionError for one that is no mapping."""
+    if not isinstance(entry, Mapping):
+        raise ProvisionError(f"an item of `{key}` is a mapping", where=where)
+    return _shared(entry) if key == "shared_data" else _one(key, entry)
+
+
+def _one(key: str, entry: Mapping) -> Iterator[Expanded]:
+    word, kind = _WORDS[key]
+    words, arguments = _beside(entry), _beside(entry)
+    for name in entry:
+        into = words if name in _KEYWORDS else arguments
+        into.put(name, entry[name], entry.places(name), entry.texts.get(name))
+    _put(words, "name", f"{kind} {entry.get('name') or entry.get('file', '')}", entry)
+    yield words, word, arguments
+
+
+def _shared(entry: Mapping) -> Iterator[Expanded]:
+    validate(SharedData, entry, "shared_data")
+    root = entry.get("path", "/data")
+    common = {name: entry[name] for name in ("owner", "group", "mode") if name in entry}
+    for name in entry.get("directories") or []:
+        values = {"path": _joined(root, name, entry), "state": "directory", **common}
+        yield _made(entry, f"Shared directory {name}", "file", values)
+    for path, target in (entry.get("links") or {}).items():
+        values = {"path": path, "target": _joined(root, target, entry)}
+        yield _made(entry, f"Shared link {path}", "link", values)
+
+
+def _made(entry: Mapping, title: str, word: str, values: dict[str, Any]) -> Expanded:
+    words, arguments = _beside(entry), _beside(entry)
+    _put(words, "name", title, entry)
+    for name in ("when", "tags"):
+        if name in entry:
+            words.put(name, entry[name], entry.places(name))
+    for name, value in values.items():
+        if isinstance(value, str):
+            _put(arguments, name, value, entry)
+        else:
+            arguments.put(name, value, entry.places(name), entry.texts.get(name))
+    return words, word, arguments
+
+
+def _beside(entry: Mapping) -> Mapping:
+    return Mapping(entry.file, (entry.mark.line, entry.mark.column))
+
+
+def _put(into: Mapping, key: str, text: str, entry: Mapping) -> None:
+    into.put(key, _template(text, entry), entry.places(key))
+
+
+def _joined(root: Any, name: Any, entry: Mapping) -> str:
+    return _template(str(name) if str(name).startswith("/") else f"{root}/{name}", entry)
+
+
+def _template(text: str, entry: Mapping) -> str:
+    """Text put together from the operator's own is a template where it holds one."""
+    if isinstance(text, Template) or "{{" not in text:
+        return text
+    return Template(text, entry.mark, text)
