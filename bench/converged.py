@@ -1,4 +1,4 @@
-"""What a run costs that finds nothing to do: the full playbook on lab hosts, beside plain `ssh HOST true` in the same rounds.
+"""What a run costs that finds nothing to do: the full playbook on lab hosts, beside plain `ssh HOST true`.
 
     python bench/converged.py [--hosts 8] [--rounds 7] [--json FILE]
 
@@ -61,7 +61,7 @@ def apply(lab: Lab, limit: str) -> dict[str, Any]:
         "-o",
         "json",
     ]
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"bench: apply ended with {done.returncode}\n{done.stderr}\n{done.stdout}")
     result: dict[str, Any] = json.loads(done.stdout)

@@ -9,7 +9,7 @@ A resource is one module in `resources/` with a frozen dataclass `Spec`, a froze
 and, only where it needs them,
 
     fields(spec: Spec, state: State) -> Dict[str, Any]   what `register` keeps of the last state (stat, gpu, ...)
-    questions(spec: Spec) -> List[Tuple[str, str]]       what steps of a batch ask together: (kind, subject), see system.py
+    questions(spec: Spec) -> List[Tuple[str, str]]       what steps of a batch ask together: (kind, subject)
     probe(spec: Spec, state: State, system: System, emit: Emit) -> None
                                                           a read-only question after everything is right; raises Refusal
 Specs are flat: str, int, bool, float, None, and lists or maps of these. Limits are checked in `__post_init__`

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TextIO
 
 from provision.events import Event
 from provision.options import Shown
@@ -38,7 +40,7 @@ class Reporting:
 def reporting(shown: Shown) -> Reporting:
     """The report that the options ask for; a live screen only where people watch a terminal."""
     live = sys.stderr.isatty() and shown.output == "text" and not shown.verbose
-    reports = {"json": JsonReport, "jsonl": JsonLines, "junit": JunitReport}
+    reports: dict[str, Callable[[TextIO], Report]] = {"json": JsonReport, "jsonl": JsonLines, "junit": JunitReport}
     if shown.output in reports:
         return Reporting(reports[shown.output](sys.stdout), None)
     text = TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live)

@@ -76,6 +76,7 @@ def test_example_loads(case: tuple[Path, int, str], tmp_path: Path, monkeypatch:
 
 def _check_playbook(file: Path) -> None:
     """All that is checked of a playbook before any connection, for one host of its plays' groups."""
+    file.with_name("secrets.yaml").write_text("hf_token: hf_1\n", encoding="utf-8")
     plays = load_playbook(file, [ROOT / "roles"]).plays
     groups = {play.hosts: {"hosts": {"host-01": None}} for play in plays}
     inventory_file = file.with_name("inventory.json")
