@@ -31,6 +31,8 @@ class Module:
     extra: Mapping[str, Any] = field(default_factory=dict)
     free_form: str | None = None
     required: tuple[str, ...] = ()
+    written: bool = True
+    """Whether a playbook may have it; else it is a command's own."""
 
 
 _CONTENT = frozenset(("content", "content_blob", "delete_data", "state"))
@@ -50,6 +52,7 @@ MODULES: dict[str, Module] = {
     "apt": Module("package", _PACKAGE),
     "command": Module("command", free_form="cmd"),
     "conda_base": Module("conda_base"),
+    "conda_rollback": Module("conda_rollback", written=False),
     "conda_env": Module("conda_env", hidden=_SHIPPED, extra=_ENVIRONMENT),
     "copy": Module("file", {"dest": "path"}, _CONTENT - {"content"}, {"src": str, "content": Any}, required=("path",)),
     "dnf": Module("package", _PACKAGE),
@@ -90,7 +93,11 @@ def canonical(word: str) -> str:
 
 def is_word(word: str) -> bool:
     """Whether a task may start with this word."""
-    return (word in MODULES and _shipped(MODULES[word].resource)) or word in DIRECTIVES or word in IMPORTS
+    return (
+        (word in MODULES and MODULES[word].written and _shipped(MODULES[word].resource))
+        or word in DIRECTIVES
+        or word in IMPORTS
+    )
 
 
 def known_words() -> set[str]:

@@ -74,7 +74,9 @@ def _same(text: str) -> str:
 
 
 def _hider(spec: Dict[str, Any]) -> Callable[[str], str]:
-    words = sorted(_words(spec), key=len, reverse=True)
+    # a spec that keeps its secrets apart names them; of any other, every word may be one
+    apart = {name: spec[name] for name in ("secrets", "variables") if name in spec} if spec.get("secrets") else spec
+    words = sorted(_words(apart), key=len, reverse=True)
 
     def hide(text: str) -> str:
         for word in words:

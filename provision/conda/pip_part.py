@@ -136,6 +136,7 @@ class _Uv:
             "UV_CACHE_DIR": str(cache_folder() / "uv"),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_PROGRESS": "1",
+            "UV_NO_WRAP": "1",
             "NO_COLOR": "1",
         }
 
