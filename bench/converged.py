@@ -3,7 +3,8 @@
     python bench/converged.py [--hosts 8] [--rounds 7] [--json FILE]
 
 Ratios of medians of interleaved rounds. Hosts and tool share this machine's cores, so a wall time here is at least the
-CPU of both divided by the cores. Ends with exit code 1 when a bound is missed.
+CPU of both divided by the cores. With --bounds it ends with exit code 1 when a
+bound is missed.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--bounds", action="store_true")
     options = parser.parse_args()
     lab = Lab(os.environ.get("PROVISION_LAB", "bench"))
     lab.up({"gpu": options.hosts}, lambda text: print(f"lab: {text}", file=sys.stderr))
@@ -147,7 +149,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     right = result["wall_ratio"] <= WALL_BOUND and result["cpu_ms_a_host"] <= CPU_BOUND
-    return 0 if right and result["connections"] == [1] and result["channels"] == [1] else 1
+    return 0 if not options.bounds or (right and result["connections"] == [1] and result["channels"] == [1]) else 1
 
 
 if __name__ == "__main__":

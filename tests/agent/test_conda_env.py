@@ -21,6 +21,8 @@ from provision.agent import generations
 from provision.agent.resource import Refusal
 from provision.agent.resources import conda_env, conda_flip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,6 +10,16 @@ import pytest
 from .sshd import Sshd, available
 
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These start real sshds, which the part of the tests without hosts does not wait for."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def quiet_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home without keys and configuration, and no agent."""
