@@ -9,7 +9,6 @@ import pytest
 
 from .sshd import Sshd, available
 
-
 HERE = Path(__file__).parent
 
 
