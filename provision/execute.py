@@ -5,16 +5,18 @@ Decides nothing about tasks, and reads no files of the operator but those that s
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provision.compile import HostVariables
 from provision.events import Event, RunEnded, RunStarted
@@ -28,6 +30,9 @@ from provision.session import Opened, Session
 from provision.target import Login, target
 from provision.transport import Connection, Target
 from provision.variables import HostView
+
+if TYPE_CHECKING:
+    from provision.transport.auth import Prompts
 
 __all__ = ["Job", "execute"]
 
@@ -133,7 +138,19 @@ def _connection(chosen: Target) -> Connection:
         return connect_here(chosen)
     from provision.transport.ssh import connect
 
-    return connect(chosen)
+    return connect(chosen, prompts=_prompts())
+
+
+@functools.cache
+def _prompts() -> Prompts:
+    """What hosts ask of the operator is asked once for all of them, and only where there is a terminal."""
+    from provision.transport.auth import Prompts
+
+    return Prompts(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None)
+
+
+def _ask(prompt: str, seen: bool) -> str:
+    return input(prompt) if seen else getpass.getpass(prompt)
 
 
 def host_target(job: Job, host: str) -> Target:

@@ -68,7 +68,7 @@ class Session:
         self._batch = 0
         self._last = False
         self._play: Play
-        self._cursor: Cursor
+        self._cursor: Cursor | None = None
         self._user = ""
         self._variables: HostVariables | None = None
         self._results: dict[int, protocol.Result] = {}
@@ -76,7 +76,8 @@ class Session:
 
     def begin(self, play: Play, *, last: bool) -> None:
         """Take up a play; the next `advance` connects. `last`: the connection ends as soon as the host is done."""
-        self._play, self._cursor, self._variables, self._last = play, start(play), None, last
+        self._cursor = start(play, first_id=self._cursor.next_id if self._cursor else 1)
+        self._play, self._variables, self._last = play, None, last
         self._results = {}
 
     def advance(self) -> bool:
@@ -124,14 +125,15 @@ class Session:
         link = self._connected()
         if self._variables is None:
             self._variables = self._make_variables(self._play, self.facts, self._user)
-        while True:
-            batch, self._cursor = next_batch(self._play, self._cursor, self._variables, self._results, self._pending)
+        while cursor := self._cursor:
+            batch, self._cursor = next_batch(self._play, cursor, self._variables, self._results, self._pending)
             self._pending = []
             self._results = self._run(link, batch)
             if batch.failed:
                 raise batch.failed
             if batch.barrier or batch.done:
                 return not batch.done
+        return False
 
     def _connected(self) -> Link:
         if self._opened is None:

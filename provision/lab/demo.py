@@ -45,10 +45,10 @@ def provision(*argv: str, quiet: bool = False) -> str:
     """Run one command of the tool; gives its output when `quiet`, else shows command and output."""
     if not quiet:
         say("\n$ provision " + " ".join(argv))
-    done = subprocess.run(
-        [sys.executable, "-m", "provision", *argv], stdout=subprocess.PIPE if quiet else None, text=True, check=False
-    )
+    pipe = subprocess.PIPE if quiet else None
+    done = subprocess.run([sys.executable, "-m", "provision", *argv], stdout=pipe, stderr=pipe, text=True, check=False)
     if done.returncode:
+        print(done.stderr or "", file=sys.stderr)
         sys.exit(f"demo: `provision {argv[0]}` ended with exit code {done.returncode}")
     return done.stdout or ""
 
