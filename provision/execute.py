@@ -160,7 +160,7 @@ def host_target(job: Job, host: str) -> Target:
     view = HostView(scopes.whole())
     login = _play_login(job.login, plays[0], scopes)
     chosen = target(host, view, login, _known_hosts(job.run.inventory))
-    if not any(may_become(play, job.run, host) for play in plays) or _user(chosen) == chosen.become_user:
+    if not any(may_become(play, job.run, host) for play in plays) or _logs_in_as_root(chosen):
         return replace(chosen, become=False)
     # the agent starts as root; who a step becomes is the step's own matter
     return replace(chosen, become=True, become_user="root")
@@ -177,8 +177,8 @@ def _play_login(login: Login, play: Play, scopes: Scopes) -> Login:
     )
 
 
-def _user(chosen: Target) -> str | None:
-    return (getpass.getuser() if os.environ.get("USER") else "root") if chosen.connection == "local" else chosen.user
+def _logs_in_as_root(chosen: Target) -> bool:
+    return os.geteuid() == 0 if chosen.connection == "local" else chosen.user == "root"
 
 
 def _known_hosts(inventory: Inventory) -> list[Path]:
