@@ -15,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from uv import find_uv_bin
 
 from provision.lab import channel, pyindex
 from provision.lab.serve import start
@@ -107,7 +108,7 @@ def parts(path: Path) -> tuple[str, list[str], list[str]]:
 
 def uv(cache: Path, *arguments: str) -> str:
     environment = {**os.environ, "UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(cache / "uv")}
-    done = subprocess.run(["uv", *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([find_uv_bin(), *arguments], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
