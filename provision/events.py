@@ -18,6 +18,8 @@ __all__ = [
     "HostFailed",
     "HostUnreachable",
     "Notice",
+    "OperatorAnswered",
+    "OperatorAsked",
     "PlayStarted",
     "RunEnded",
     "RunStarted",
@@ -130,6 +132,16 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorAsked:
+    """A question to the operator stands on the terminal; no other event follows until it has its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAnswered:
+    """The question has its end, answered or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     seconds: float
     interrupted: bool = False
@@ -147,5 +159,7 @@ Event = (
     | HostUnreachable
     | HostEnded
     | Notice
+    | OperatorAsked
+    | OperatorAnswered
     | RunEnded
 )

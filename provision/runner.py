@@ -27,12 +27,17 @@ class Runnable(Protocol):
 
 
 def run_sessions(
-    plays: Sequence[Callable[[], Mapping[str, Runnable]]], *, forks: int, clock: Callable[[], float] = time.monotonic
+    plays: Sequence[Callable[[], Mapping[str, Runnable]]],
+    *,
+    forks: int,
+    clock: Callable[[], float] = time.monotonic,
+    interrupted: Callable[[], None] = lambda: None,
 ) -> bool:
     """Take hosts through plays, `forks` at a time; within a play hosts wait for each other at each barrier.
 
     Each item of `plays` begins one play and gives the sessions that take part. Returns True when a keyboard
-    interrupt ended the run; sessions are cancelled then and control returns within two seconds.
+    interrupt ended the run; `interrupted` is called and sessions are cancelled then, and control returns within two
+    seconds.
     """
     pool = ThreadPoolExecutor(max_workers=forks, thread_name_prefix="host")
     running: list[Runnable] = []
@@ -45,6 +50,7 @@ def run_sessions(
                 more = [future.result() for future in futures]
                 running = [session for session, goes_on in zip(running, more, strict=True) if goes_on]
     except KeyboardInterrupt:
+        interrupted()
         _interrupt(running, futures, clock() + LEAVE, clock)
         pool.shutdown(wait=False, cancel_futures=True)
         return True

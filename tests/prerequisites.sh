@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# What tests/ssh needs beside the lab's own needs: sshd and sudo as programs. The service sshd is not started.
+# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of git, sshd, sudo.
+# Nothing happens where all are there. The service sshd is not started.
 set -euo pipefail
 missing=()
-[ -x /usr/sbin/sshd ] || missing+=(openssh-server)
-command -v sudo >/dev/null || missing+=(sudo)
-command -v git >/dev/null || missing+=(git)
-command -v bash >/dev/null || missing+=(bash)
+for program in "$@"; do
+    PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null && continue
+    case "$program" in
+        sshd) missing+=(openssh-server) ;;
+        *) missing+=("$program") ;;
+    esac
+done
 [ "${#missing[@]}" -eq 0 ] && exit 0
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then

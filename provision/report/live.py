@@ -19,13 +19,16 @@ from provision.events import (
     HostEnded,
     HostFailed,
     HostUnreachable,
+    OperatorAnswered,
+    OperatorAsked,
     RunStarted,
     StepEnded,
     StepOutput,
     StepProgress,
     StepStarted,
 )
-from provision.report.text import console, printable
+from provision.printable import printable
+from provision.report.text import console
 
 __all__ = ["LiveScreen"]
 
@@ -60,8 +63,12 @@ class LiveScreen:
         """Take one event into account."""
         if isinstance(event, RunStarted):
             self.rows = {host: _Row(heard=time.monotonic()) for host in event.hosts}
-            self._live.start()
             self._started = True
+            self._live.start()
+        elif isinstance(event, OperatorAsked) and self._started:
+            self._live.stop()
+        elif isinstance(event, OperatorAnswered) and self._started:
+            self._live.start()
         host = getattr(event, "host", None)
         if host in self.rows:
             self._update(self.rows[host], event)

@@ -6,6 +6,7 @@ one host, and never sends to a bastion the password that was given for a host.
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +15,35 @@ from typing import Any, Protocol
 
 from provision.transport import Unreachable
 
-__all__ = ["Answer", "Ask", "Credentials", "Disconnected", "Key", "KeyUnusable", "Prompts", "Wire", "authenticate"]
+__all__ = [
+    "Answer",
+    "Ask",
+    "Credentials",
+    "Disconnected",
+    "Key",
+    "KeyLocked",
+    "KeyUnusable",
+    "Prompts",
+    "Wire",
+    "authenticate",
+]
 
-Ask = Callable[[str, bool], str]
-"""Asks the operator: the prompt, and whether the answer may be seen."""
+Ask = Callable[[str, bool], str | None]
+"""Asks the operator: the prompt, and whether the answer may be seen; None when none was given."""
+PASSPHRASES = 3
+"""How often a passphrase may be typed, as with ssh."""
 
 
 class KeyUnusable(Exception):
     """A key file cannot be used; the text says why."""
+
+
+class KeyLocked(KeyUnusable):
+    """The key file is encrypted; `fingerprint` is the key's, "" where nothing beside the file tells it."""
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__("encrypted, and no agent holds it", fingerprint)
+        self.fingerprint = fingerprint
 
 
 class Unanswered(Exception):
@@ -62,8 +84,12 @@ class Wire(Protocol):
 
     def try_interactive(self, answer: Callable[[Sequence[tuple[str, bool]]], list[str]]) -> Answer: ...
 
-    def load_key(self, path: str, certificates: Sequence[str]) -> Key:
-        """The key of a file, with its certificate where there is one; raises KeyUnusable."""
+    def load_key(self, path: str, certificates: Sequence[str], passphrase: str | None = None) -> Key:
+        """The key of a file, with its certificate where there is one.
+
+        Raises KeyLocked where the file is encrypted and the passphrase is not right, KeyUnusable and
+        FileNotFoundError.
+        """
 
     def agent_keys(self) -> Sequence[Key]:
         """The agent's keys; none where there is no agent."""
@@ -76,6 +102,7 @@ class Prompts:
         self._ask = ask
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], str] = {}
+        self._unlocked: dict[str, Key | None] = {}
 
     @property
     def can_ask(self) -> bool:
@@ -88,8 +115,36 @@ class Prompts:
         question = (user, re.sub(r"^\([^)]*@[^)]*\) ", "", prompt))  # sshd may put the host's name before it
         with self._lock:
             if seen or question not in self._known:
-                self._known[question] = self._ask(prompt, seen)
+                answer = self._ask(prompt, seen)
+                if answer is None:
+                    raise Unanswered(prompt.strip())
+                self._known[question] = answer
             return self._known[question]
+
+    def unlocked(self, path: str, load: Callable[[str], Key]) -> Key:
+        """The key of an encrypted file, whose passphrase is asked for once for all hosts; raises KeyUnusable.
+
+        `load` takes a passphrase and raises KeyLocked when it is not the right one.
+        """
+        with self._lock:
+            if path not in self._unlocked:
+                self._unlocked[path] = self._unlock(path, load)
+            key = self._unlocked[path]
+        if key is None:
+            raise KeyUnusable("encrypted, and its passphrase was not given")
+        return key
+
+    def _unlock(self, path: str, load: Callable[[str], Key]) -> Key | None:
+        prompt = f"Passphrase of the key {path}: "
+        for _ in range(PASSPHRASES):
+            passphrase = self._ask(prompt, False) if self._ask else None
+            if not passphrase:
+                return None
+            try:
+                return load(passphrase)
+            except KeyLocked:
+                prompt = f"That is not it. Passphrase of the key {path}: "
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +216,47 @@ class _Account:
         return False
 
     def _candidates(self) -> Iterator[Key]:
-        """Key files first, then the agent's keys; an encrypted file stands for its key in the agent."""
+        """Key files first, then the agent's keys; an encrypted file stands for its key in the agent.
+
+        Passphrases are asked for last, when nothing that needs none was taken.
+        """
         seen: set[str] = set()
-        locked: set[str] = set()
+        held: set[str] = set()
+        locked: dict[str, str] = {}
         for path in self.offered.files:
             try:
                 key = self.wire.load_key(path, self.offered.certificates)
             except FileNotFoundError:
                 if not self.offered.defaults:
                     self.tried.append(f"key {path}: no such file")
+            except KeyLocked as error:
+                locked[path] = error.fingerprint
             except KeyUnusable as error:
-                locked.add(str(error.args[1]) if len(error.args) > 1 else "")
+                held.add(str(error.args[1]) if len(error.args) > 1 else "")
                 self.tried.append(f"key {path}: {error.args[0]}")
             else:
                 seen.add(key.fingerprint)
                 yield key
+        held |= set(locked.values())
         for key in self.wire.agent_keys():
-            if key.fingerprint not in seen and (not self.offered.only_files or key.fingerprint in locked):
+            if key.fingerprint not in seen and (not self.offered.only_files or key.fingerprint in held):
+                seen.add(key.fingerprint)
                 yield key
+        yield from self._unlocked([path for path, fingerprint in locked.items() if fingerprint not in seen])
+
+    def _unlocked(self, paths: Sequence[str]) -> Iterator[Key]:
+        """The keys of encrypted files; where a password was given, nobody is asked about ssh's usual ones as well."""
+        asks = self.offered.prompts.can_ask and not (self.offered.defaults and self.offered.password is not None)
+        for path in paths:
+            try:
+                if not asks:
+                    raise KeyLocked("")
+                yield self.offered.prompts.unlocked(path, functools.partial(self._load, path))
+            except KeyUnusable as error:
+                self.tried.append(f"key {path}: {error.args[0]}")
+
+    def _load(self, path: str, passphrase: str) -> Key:
+        return self.wire.load_key(path, self.offered.certificates, passphrase)
 
     def _password(self) -> bool:
         if self.offered.password is None or self.password_sent:
@@ -248,7 +326,7 @@ def _hint(account: _Account) -> str:
             "and keep the agent's out with `IdentitiesOnly yes` in ssh_config"
         )
     if "encrypted" in said:
-        return "add the key to an agent: ssh-add FILE"
+        return "add the key to an agent (ssh-add FILE), or run on a terminal, where its passphrase is asked for once"
     allowed = account.allowed or ()
     if account.offered.password is None and {"password", "keyboard-interactive"} & set(allowed):
         return "name the key with `ansible_ssh_private_key_file`, or give the password with `-k`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,26 +17,12 @@ from provision.agent.protocol import (
     Result,
     from_message,
 )
+from provision.printable import printable
 
-__all__ = ["checked", "plain"]
+__all__ = ["checked"]
 
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # control sequences
-    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # commands of the operating system, such as a window's title
-    r"|\x1b[PX^_].*?\x1b\\"  # other strings
-    r"|\x1b[ -/]*[0-~]",  # all other escapes
-    re.DOTALL,
-)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _STATUSES = ("ok", "changed", "failed", "skipped")
 _ERROR = ("summary", "cause", "hint")
-
-
-def plain(text: str) -> str:
-    """`text` without escape sequences, control characters (but newline and tab) and marks that turn text around."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def checked(message: Mapping[str, Any]) -> HostEvent:
@@ -51,13 +36,15 @@ def checked(message: Mapping[str, Any]) -> HostEvent:
         _require(all(_is_action(action) for action in event.actions), "a result with a wrong action")
         _require(event.error is None or _is_error(event.error), "a result with a wrong error")
         _require(_are_texts(event.cut), "a result with a wrong cut")
+        if not (event.actions or event.error or event.cut):
+            return event
         return replace(event, actions=_deep(event.actions), error=_deep(event.error), cut=_deep(event.cut))
     if isinstance(event, Output):
-        return replace(event, text=plain(event.text), stream=plain(event.stream))
+        return replace(event, text=printable(event.text), stream=printable(event.stream))
     if isinstance(event, Progress):
-        return replace(event, label=plain(event.label), unit=plain(event.unit))
+        return replace(event, label=printable(event.label), unit=printable(event.unit))
     if isinstance(event, Fatal):
-        return Fatal(plain(event.kind), plain(event.summary), plain(event.cause), plain(event.hint))
+        return Fatal(printable(event.kind), printable(event.summary), printable(event.cause), printable(event.hint))
     if isinstance(event, Ready):
         _require(_are_texts(event.pending), "a wrong list of handlers")
         return replace(event, facts=_deep(event.facts), pending=_deep(event.pending))
@@ -91,9 +78,9 @@ def _are_texts(values: list[Any]) -> bool:
 
 def _deep(value: Any) -> Any:
     if isinstance(value, str):
-        return plain(value)
+        return printable(value)
     if isinstance(value, list):
         return [_deep(inner) for inner in value]
     if isinstance(value, dict):
-        return {plain(key): _deep(inner) for key, inner in value.items()}
+        return {printable(key): _deep(inner) for key, inner in value.items()}
     return value

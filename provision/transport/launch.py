@@ -14,10 +14,11 @@ from typing import Any
 
 from provision.agent import protocol
 from provision.agent.protocol import Boot, Fatal
+from provision.printable import printable
 from provision.transport import Channel, ChannelClosed, Connection, Target, Unreachable
 from provision.transport.archive import archive, command
 from provision.transport.launch_errors import Ended, explain, wants_terminal
-from provision.transport.link import Link, plain
+from provision.transport.link import Link
 
 __all__ = ["launch"]
 
@@ -190,4 +191,4 @@ class _Opening:
         )
 
     def _noise(self) -> str:
-        return plain(self.seen.decode("utf-8", "backslashreplace"))
+        return printable(self.seen.decode("utf-8", "backslashreplace"))

@@ -26,10 +26,11 @@ from provision.agent.protocol import (
     ProtocolError,
     Step,
 )
+from provision.printable import printable
 from provision.transport import Channel, ChannelClosed, Unreachable
-from provision.transport.checked import checked, plain
+from provision.transport.checked import checked
 
-__all__ = ["Link", "plain"]
+__all__ = ["Link"]
 
 TOTAL_LIMIT = 64 << 20
 """Bytes that one host may send in one run."""
@@ -155,7 +156,7 @@ class Link:
         try:
             event = checked(message)
         except ProtocolError as error:
-            raise self._broken(plain(str(error))) from None
+            raise self._broken(printable(str(error))) from None
         self._heard_of = _naming(event, self._heard_of)
         return event
 
@@ -163,7 +164,7 @@ class Link:
         for sha256 in wanted:
             content = self._blobs.get(sha256)
             if content is None:
-                raise self._broken(f"it asked for content that no step names, {plain(str(sha256))[:64]}")
+                raise self._broken(f"it asked for content that no step names, {printable(str(sha256))[:64]}")
             self.send_frames(_blob_frames(sha256, content))
 
     def _beat(self) -> None:

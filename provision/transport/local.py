@@ -9,8 +9,8 @@ import select
 import subprocess
 import threading
 
+from provision.printable import printable
 from provision.transport import Channel, ChannelClosed, Target, Unreachable
-from provision.transport.checked import plain
 
 __all__ = ["LocalChannel", "LocalConnection", "connect"]
 
@@ -50,7 +50,7 @@ class LocalChannel:
 
     def stderr(self) -> str:
         """The last 64 KiB of standard error so far."""
-        return plain(self._errors.decode("utf-8", "backslashreplace"))
+        return printable(self._errors.decode("utf-8", "backslashreplace"))
 
     def returncode(self) -> int | None:
         """The command's exit status, or None while it runs."""

@@ -126,6 +126,15 @@ class Sshd:
         }
         return Target(**values)  # type: ignore[arg-type]
 
+    def says(self, text: str, seconds: float = 3) -> bool:
+        """Whether its log has a text by then: a login by PAM is let in before that is written."""
+        deadline = time.monotonic() + seconds
+        while not self.count(text):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     def count(self, text: str) -> int:
         """How often its log has a text."""
         return self.log.read_text().count(text)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from provision import adhoc
+from provision.options import Shown, Where
 from provision.transport import Target, Unreachable
 from provision.transport.ssh import close_bastions, connect
 
@@ -65,6 +67,14 @@ def test_a_bastion_that_went_away_is_connected_anew(serve: Serve, quiet_home: Pa
     close_bastions()
     assert said(Target("gpu-01", "host")) == b"hello\n"
     assert bastion.count("Accepted publickey") == 2
+
+
+def test_a_run_hangs_up_on_its_bastions(serve: Serve, quiet_home: Path, tmp_path: Path) -> None:
+    bastion, host = serve("bastion"), serve("host", setup="mount -t tmpfs none /var/lib")
+    configure(quiet_home, bastion, host, more="Host host\n  ProxyJump bastion\n")
+    (tmp_path / "inventory.yaml").write_text("all: {hosts: {gpu-01: {ansible_host: host}}}\n")
+    assert adhoc.run(["true"], hosts="all", where=Where(inventory=[tmp_path / "inventory.yaml"]), shown=Shown()) == 0
+    assert bastion.says("Closing connection to")
 
 
 def test_a_proxy_command(serve: Serve, quiet_home: Path) -> None:

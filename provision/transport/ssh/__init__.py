@@ -12,20 +12,23 @@ import logging
 import time
 from typing import Any
 
-import paramiko
-from fabric import Config
-from fabric import Connection as FabricConnection
-
+from provision.printable import printable
 from provision.transport import Target, Unreachable
 from provision.transport.auth import Credentials, Prompts, authenticate
 from provision.transport.bastion import Shared
 from provision.transport.host_keys import HostKey, KnownHosts
-from provision.transport.link import plain
 from provision.transport.quick_socket import ProxySocket, dial, proxy
-from provision.transport.ssh.channel import SshChannel
-from provision.transport.ssh.handshake import Handshake, SshWire, describe
+from provision.transport.ssh import lean
 from provision.transport.ssh_directives import settings_of
 from provision.transport.ssh_options import Options, resolve
+
+lean.load()
+import paramiko  # noqa: E402
+from fabric import Config  # noqa: E402
+from fabric import Connection as FabricConnection  # noqa: E402
+
+from provision.transport.ssh.channel import SshChannel  # noqa: E402
+from provision.transport.ssh.handshake import Handshake, SshWire, describe  # noqa: E402
 
 __all__ = ["SshChannel", "SshConnection", "close_bastions", "connect"]
 
@@ -197,11 +200,11 @@ def _through(via: Options, options: Options, name: str, prompts: Prompts) -> par
         raise Unreachable(
             "refused",
             f"cannot reach {name} through its bastion",
-            cause=f"{bastion}: {reason} (`{options.host}` port {options.port}: {plain(error.text)})",
+            cause=f"{bastion}: {reason} (`{options.host}` port {options.port}: {printable(error.text)})",
             hint="AllowTcpForwarding must be on there" if error.code == 1 else "try it from there: nc -vz HOST PORT",
         ) from None
     except (paramiko.SSHException, OSError, EOFError, TimeoutError) as error:
-        cause = f"{bastion}: {plain(str(error)) or 'no answer'}"
+        cause = f"{bastion}: {printable(str(error)) or 'no answer'}"
         raise Unreachable("timeout", f"cannot reach {name} through its bastion", cause=cause) from None
 
 
@@ -209,7 +212,7 @@ def _no_session(name: str, error: Exception) -> Unreachable:
     return Unreachable(
         "closed",
         f"{name} opened no session",
-        cause=plain(str(error)) or type(error).__name__,
+        cause=printable(str(error)) or type(error).__name__,
         hint="sshd may allow none (`MaxSessions`), or the connection was cut",
     )
 

@@ -11,8 +11,8 @@ import time
 
 import paramiko
 
+from provision.printable import printable
 from provision.transport import ChannelClosed
-from provision.transport.link import plain
 
 __all__ = ["SshChannel"]
 
@@ -62,7 +62,7 @@ class SshChannel:
     def stderr(self) -> str:
         """What came on standard error so far: its last 64 KiB, control characters stripped."""
         self._drain_errors()
-        return plain(self._errors.decode("utf-8", "backslashreplace"))
+        return printable(self._errors.decode("utf-8", "backslashreplace"))
 
     def returncode(self) -> int | None:
         """The exit status, or None while it is not known; -1 for a command that a signal ended."""

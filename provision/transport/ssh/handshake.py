@@ -22,10 +22,10 @@ from paramiko.auth_handler import AuthOnlyHandler
 from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
 from paramiko.transport import ServiceRequestingTransport
 
+from provision.printable import printable
 from provision.transport import Unreachable
-from provision.transport.auth import Answer, Disconnected, Key, KeyUnusable
+from provision.transport.auth import Answer, Disconnected, Key, KeyLocked, KeyUnusable
 from provision.transport.host_keys import CERTIFICATE, fingerprint
-from provision.transport.link import plain
 from provision.transport.ssh_options import Options, choose
 
 __all__ = ["Handshake", "SshWire", "describe"]
@@ -100,7 +100,7 @@ class Handshake(ServiceRequestingTransport):  # type: ignore[misc]
 
     def _parse_disconnect(self, message: paramiko.Message) -> None:
         message.get_int()
-        self.farewell = plain(message.get_text())
+        self.farewell = printable(message.get_text())
 
 
 class _LoginHandler(AuthOnlyHandler):  # type: ignore[misc]
@@ -126,7 +126,7 @@ class _LoginHandler(AuthOnlyHandler):  # type: ignore[misc]
         return list(self.wait_for_response(event))
 
     def _parse_userauth_failure(self, message: paramiko.Message) -> None:
-        self.allowed = tuple(plain(word) for word in message.get_list())
+        self.allowed = tuple(printable(word) for word in message.get_list())
         self.partial = bool(message.get_boolean())
         self.authenticated = False
         self.auth_event.set()
@@ -154,12 +154,14 @@ class SshWire:
         self._transport.auth_timeout = TYPING_DEADLINE if self._typing else LOGIN_DEADLINE
 
         def reply(_title: str, _instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
-            return answer([(plain(prompt), seen) for prompt, seen in prompts])
+            return answer([(printable(prompt), seen) for prompt, seen in prompts])
 
         return self._try(lambda: self._transport.auth_interactive(self._options.user, reply))
 
-    def load_key(self, path: str, certificates: Sequence[str]) -> Key:
-        """The key of a file, read once for all hosts; raises KeyUnusable and FileNotFoundError."""
+    def load_key(self, path: str, certificates: Sequence[str], passphrase: str | None = None) -> Key:
+        """The key of a file; one that needs no passphrase is read once for all hosts."""
+        if passphrase is not None:
+            return _read(path, tuple(certificates), passphrase)
         return _load(path, Path(path).stat().st_mtime_ns, tuple(certificates))
 
     def agent_keys(self) -> Sequence[Key]:
@@ -171,7 +173,7 @@ class SshWire:
         except (OSError, paramiko.SSHException):
             return ()
         return [
-            Key(f"agent key {plain(key.comment) or key.get_name()}", fingerprint(key.asbytes()), key)
+            Key(f"agent key {printable(key.comment) or key.get_name()}", fingerprint(key.asbytes()), key)
             for key in self._agent.get_keys()
         ]
 
@@ -212,18 +214,24 @@ class _Agent(AgentSSH):  # type: ignore[misc]
 
 @functools.lru_cache(maxsize=256)
 def _load(path: str, _modified: int, certificates: tuple[str, ...]) -> Key:
+    return _read(path, certificates, None)
+
+
+def _read(path: str, certificates: tuple[str, ...], passphrase: str | None) -> Key:
     try:
-        key = paramiko.PKey.from_path(path)
+        key = paramiko.PKey.from_path(path, None if passphrase is None else passphrase.encode())
     except TypeError:
-        raise KeyUnusable("encrypted, and no agent holds it", _public_fingerprint(f"{path}.pub")) from None
+        raise KeyLocked(_public_fingerprint(f"{path}.pub")) from None
     except OSError as error:
         raise KeyUnusable(error.strerror or str(error)) from None
     except Exception as error:  # the library raises what its parsers raise
+        if passphrase is not None:
+            raise KeyLocked("") from None
         public = _public_fingerprint(path)
         why = (
             "a public key, whose private part no agent holds"
             if public
-            else f"not a usable private key ({plain(str(error))})"
+            else f"not a usable private key ({printable(str(error))})"
         )
         raise KeyUnusable(why, public) from None
     for certificate in certificates:
@@ -266,14 +274,14 @@ def _host_key_types(wish: Any, default: Sequence[str], available: Any, known: Se
 
 def describe(error: BaseException, transport: Handshake | None, options: Options, name: str, said: str) -> Unreachable:
     """What went wrong before the login was through, in words; `said` is what a proxy command wrote."""
-    text = plain(str(error))
+    text = printable(str(error))
     farewell = transport.farewell if transport else ""
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
         hint = "see `KexAlgorithms`, `Ciphers`, `MACs` and `HostKeyAlgorithms` in ssh_config, and update its sshd"
         return Unreachable("closed", f"{name} and this machine have no SSH algorithm in common", cause=text, hint=hint)
     if options.proxy_command and (said or isinstance(error, EOFError) or "banner" in text):
         cause = f"`{options.proxy_command}`" + (f" said:\n{said}" if said else " ended or gave no answer")
-        return Unreachable("closed", f"cannot reach {name} through its ProxyCommand", cause=plain(cause))
+        return Unreachable("closed", f"cannot reach {name} through its ProxyCommand", cause=printable(cause))
     if "timed out" in text or "No existing session" in text or isinstance(error, TimeoutError):
         return Unreachable(
             "timeout",
