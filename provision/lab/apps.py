@@ -13,23 +13,24 @@ from pathlib import Path
 
 from provision.lab.processes import run
 
-__all__ = ["APPS", "App", "build", "commit"]
+__all__ = ["APPS", "App", "build", "commit", "commits"]
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One application: its repository's name, its program, its port, the inventory variable that names its source."""
+    """One application: its repository's name, its program, its port, the inventory variables of its source."""
 
     name: str
     program: str
     port: int
     variable: str
+    version: str
 
 
 APPS = (
-    App("img2video", "app.py", 7860, "img2video_repo"),
-    App("sd-webui", "launch.py", 7861, "sd_webui_repo"),
-    App("llama-inference", "server.py", 8080, "llama_repo"),
+    App("img2video", "app.py", 7860, "img2video_repo", "img2video_version"),
+    App("sd-webui", "launch.py", 7861, "sd_webui_repo", "sd_webui_version"),
+    App("llama-inference", "server.py", 8080, "llama_repo", "llama_version"),
 )
 IGNORED = "/assets\n/outputs\n/models\n__pycache__/\n*.log\n"
 IDENTITY = {
@@ -63,6 +64,12 @@ def sources(app: App) -> dict[str, str]:
     program = template.replace("@NAME@", app.name).replace("@PORT@", str(app.port))
     readme = f"# {app.name}\n\nA stand-in that the lab of provision serves in place of the real application.\n"
     return {app.program: program, "README.md": readme, ".gitignore": IGNORED}
+
+
+def commits(www: Path) -> dict[str, str]:
+    """What `main` of each repository is at, by the inventory variable that pins it."""
+    heads = {app.version: www / "git" / f"{app.name}.git" / "refs/heads/main" for app in APPS}
+    return {variable: path.read_text().strip() for variable, path in heads.items()}
 
 
 def commit(bare: Path, files: Mapping[str, str], message: str) -> str:

@@ -5,12 +5,15 @@ With version 1 a host gets a group in the hierarchies that matter for that, with
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "make", "paths", "remove"]
+__all__ = ["cpu_seconds", "kill", "make", "paths", "remove"]
 
 TOP = Path("/sys/fs/cgroup")
 HIERARCHIES = ("cpuacct", "systemd", "unified")
@@ -30,6 +33,25 @@ def make(groups: Sequence[Path]) -> None:
     """Make groups where they are not."""
     for group in groups:
         group.mkdir(parents=True, exist_ok=True)
+
+
+def kill(groups: Sequence[Path], seconds: float = 5) -> None:
+    """Kill every process that is in the groups or below them, and wait for their end, at most so long."""
+    deadline = time.monotonic() + seconds
+    while (found := _processes(groups)) and time.monotonic() < deadline:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _processes(groups: Sequence[Path]) -> set[int]:
+    found: set[int] = set()
+    for group in groups:
+        for folder, _, _ in os.walk(group):
+            with contextlib.suppress(OSError):
+                found |= {int(pid) for pid in Path(folder, "cgroup.procs").read_text().split()}
+    return found - {0}  # one of another namespace
 
 
 def remove(groups: Sequence[Path]) -> None:

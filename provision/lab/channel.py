@@ -34,7 +34,7 @@ _SOURCES = (
 )
 
 
-def build(www: Path, cache: Path, debian: Path = Path("/")) -> None:
+def build(www: Path, cache: Path, debian: Path) -> None:
     """Lay out `www`/conda/CHANNEL/{linux-64,noarch}; built once for the same inputs, and kept in `cache`.
 
     `debian` is the root of an installed Debian 12 whose Python is packed. Raises ProvisionError if that is none, or if

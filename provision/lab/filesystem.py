@@ -33,7 +33,7 @@ class Identity:
     name: str
     address: str
     public_key: Path
-    gpus: str
+    gpus: gpus.Gpus
 
 
 def mount(directory: Path, base: Path, lock: int) -> None:
@@ -57,7 +57,7 @@ def furnish(directory: Path, identity: Identity, lock: int) -> None:
     (root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
     _host_key(root / "etc/ssh/ssh_host_ed25519_key", lock)
     _authorize(root / "root/.ssh", identity.public_key)
-    (root / "etc/provision-lab/gpus").write_text(identity.gpus)
+    gpus.install(root, identity.gpus)
     _program(root / "usr/bin/nvidia-smi", gpus.nvidia_smi())
     (root / "data").mkdir(exist_ok=True)
     _fill(directory / "data")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import provision
 from provision.errors import ProvisionError
-from provision.lab import apps, channel, inventory, network, processes, pyindex, rootfs
+from provision.lab import apps, channel, debs, inventory, network, processes, pyindex, rootfs
 from provision.lab.hosts import Host
 from provision.lab.prerequisites import must_be_root, prerequisites
 from provision.lab.processes import Identity, run
@@ -26,6 +26,8 @@ __all__ = ["HostStatus", "Lab"]
 
 Say = Callable[[str], None]
 BOOTS_AT_ONCE = 8
+CHANNEL_SUITE = "bookworm"
+"""The Debian release whose Python the channel's packages are made of, whatever this machine runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Lab:
         prerequisites(say)
         with locked(self.state.lock) as lock:
             record = self._claim(wanted)
-            for suite in sorted({host.suite for host in record.hosts}):
+            for suite in sorted({CHANNEL_SUITE, *(host.suite for host in record.hosts)}):
                 rootfs.prepare(suite, say)
             self._key(lock)
             with self._network():
@@ -158,9 +160,10 @@ class Lab:
     def _content(self, say: Say) -> None:
         self.state.www.mkdir(parents=True, exist_ok=True)
         apps.build(self.state.www)
-        say("conda channel and package index (made once, then kept)")
-        channel.build(self.state.www, cache_directory())
+        say("conda channel, package index and driver packages (made once, then kept)")
+        channel.build(self.state.www, cache_directory(), rootfs.directory(CHANNEL_SUITE))
         pyindex.build(self.state.www, cache_directory())
+        debs.build(self.state.www, cache_directory())
 
     @property
     def _server(self) -> Path:
@@ -178,7 +181,7 @@ class Lab:
         keys = {host.name: host.public_key() for host in hosts}
         replace_text(self.state.known_hosts, inventory.known_hosts(record, keys))
         replace_text(self.state.ssh_config, inventory.ssh_config(self.state, record))
-        replace_text(self.state.inventory, inventory.inventory(self.state, record))
+        replace_text(self.state.inventory, inventory.inventory(self.state, record, apps.commits(self.state.www)))
 
     def _forget(self) -> None:
         mounts = Path("/proc/self/mountinfo").read_text()

@@ -21,6 +21,8 @@ from provision.lab.state import HostRecord, Record, State, locked
 __all__ = ["Host"]
 
 BOOT_SECONDS = 60
+SUPERVISOR = 'while "$@"; [ $? -eq 133 ]; do :; done'
+"""Starts a host again when it reboots, which systemd-nspawn says with this exit code; every other end is its end."""
 
 
 class Host:
@@ -97,15 +99,18 @@ class Host:
     def kill(self) -> None:
         """Take the host away as a crash would: every process of it dies at once."""
         outer = Identity.recorded(self.directory / "process")
-        if outer is None:
-            return
+        if outer:
+            self._kill(outer)
+        cgroups.kill(self._groups)
+
+    def _kill(self, outer: Identity) -> None:
         first = _first_process(outer.pid)
         identity = Identity.of(first) if first else None
         if identity:
             identity.kill()
         try:
             wait_for(lambda: not outer.alive(), 3, f"the end of `{self.name}`")
-        except ProvisionError:  # it had no first process yet, or does not notice
+        except ProvisionError:  # it had no first process yet, is just being started again, or does not notice
             processes.end(outer)
 
     def start(self) -> None:
@@ -164,7 +169,7 @@ class Host:
 
     def set_gpus(self, wanted: gpus.Gpus) -> None:
         """Give the host other simulated GPUs or another driver."""
-        (self.root / "etc/provision-lab/gpus").write_text(wanted.text())
+        gpus.install(self.root, wanted)
 
     def gpus(self) -> gpus.Gpus:
         """The simulated GPUs that the lab gives this host."""
@@ -183,13 +188,14 @@ class Host:
         return cgroups.paths(self.record.name, self.name)
 
     def _identity(self) -> filesystem.Identity:
-        text = self.gpus().text()
-        return filesystem.Identity(self.record.name, self.name, self.address, self.state.key.with_suffix(".pub"), text)
+        key = self.state.key.with_suffix(".pub")
+        return filesystem.Identity(self.record.name, self.name, self.address, key, self.gpus())
 
     def _argv(self) -> list[str]:
         space = f"/run/netns/{self.record.namespace(self.host)}"
         if self.host.systemd:
             return [
+                *("sh", "-c", SUPERVISOR, "lab", "setpriv", "--pdeathsig", "KILL"),
                 *("systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--boot", "--console=pipe"),
                 *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
                 *(f"--directory={self.root}", f"--machine={self.record.name}-{self.name}", f"--hostname={self.name}"),
@@ -201,12 +207,17 @@ class Host:
 
 
 def _first_process(outer: int) -> int | None:
-    """The child of a host's outer process that counts itself as process 1 of a namespace."""
-    for child in _read(Path(f"/proc/{outer}/task/{outer}/children")).split():
+    """The child or grandchild of a host's outer process that counts itself as process 1 of a namespace."""
+    children = _children(outer)
+    for child in [*children, *(grandchild for each in children for grandchild in _children(each))]:
         found = re.search(r"^NSpid:\t(.*)$", _read(Path(f"/proc/{child}/status")), re.MULTILINE)
         if found and len(found[1].split()) > 1 and found[1].split()[-1] == "1":
-            return int(child)
+            return child
     return None
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in _read(Path(f"/proc/{pid}/task/{pid}/children")).split()]
 
 
 def _answers(address: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from provision.lab.apps import APPS
 from provision.lab.state import HostRecord, Record, State
@@ -20,8 +20,8 @@ def url(record: Record, path: str) -> str:
     return f"http://{record.gateway}:{PORT}/{path}"
 
 
-def inventory(state: State, record: Record) -> str:
-    """The lab as an inventory in Ansible's YAML format."""
+def inventory(state: State, record: Record, pins: Mapping[str, str]) -> str:
+    """The lab as an inventory in Ansible's YAML format; `pins` are the commits of the applications, by variable."""
     kinds = {kind: [host for host in record.hosts if host.kind == kind] for kind in ("gpu", "plain", "bullseye")}
     groups = "".join(
         f"        {'systemd' if kind == 'gpu' else kind}:\n          hosts:\n{_hosts(record, hosts)}"
@@ -30,7 +30,7 @@ def inventory(state: State, record: Record) -> str:
     )
     return (
         f"# The lab `{record.name}`, written by `provision lab up`. Its GPUs are simulated.\n"
-        f"all:\n  vars:\n{_variables(state, record)}"
+        f"all:\n  vars:\n{_variables(state, record, pins)}"
         f"  children:\n    gpu:\n      children:\n{groups}"
     )
 
@@ -40,12 +40,13 @@ def _hosts(record: Record, hosts: Iterable[HostRecord]) -> str:
     return "".join(lines)
 
 
-def _variables(state: State, record: Record) -> str:
+def _variables(state: State, record: Record, pins: Mapping[str, str]) -> str:
     flat = {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(state.key),
         "locks_directory": "locks",
         **{app.variable: url(record, f"git/{app.name}.git") for app in APPS},
+        **{name: f"'{commit}'" for name, commit in pins.items()},
     }
     mirrors = {
         "channel_mirrors": {f"{CANONICAL}/{channel}": url(record, f"conda/{channel}") for channel in CHANNELS},

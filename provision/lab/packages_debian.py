@@ -1,6 +1,6 @@
 """Debian's own Python 3.11 and the libraries it links, as conda packages that run at any prefix.
 
-Owns the reading of an installed Debian 12 (this machine's, or a root file system's) and nothing of the archive format.
+Owns the reading of an installed Debian 12 (the lab's root file system, mostly) and nothing of the archive format.
 Runs no program of that system but its Python, from a folder of its own. glibc stays the host's, as it does for real
 conda packages.
 """

@@ -16,7 +16,10 @@ from provision.lab.hosts import Host
 
 PLACE = "/opt/agent-under-test"
 DRIVER = """
-import json, sys, time
+import json, resource, sys, time
+def cpu():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 sys.path.insert(0, "PLACE")
 from provision_agent import questions
 from provision_agent.protocol import Step
@@ -25,11 +28,13 @@ from provision_agent.resources import load
 from provision_agent.system import System
 from provision_agent.worker import Outcome, converge
 job = json.load(sys.stdin)
-system = System(blob=lambda sha: "", facts=job["facts"], check=job["check"], pending=set(job["pending"]))
+blobs, check = job["blobs"], job["check"]
+system = System(blob=lambda sha: blobs.get(sha, ""), facts=job["facts"], check=check, pending=set(job["pending"]))
 system.notes.update(job["notes"])
 steps = [Step(id=n, resource=r, spec=s, check=job["check"]) for n, (r, s) in enumerate(job["steps"])]
 progress, results = [], []
 for step in steps:
+    before = cpu()
     module, began = load(step.resource), time.perf_counter()
     if hasattr(module, "questions") and not system.answers:
         asking = [(load(s.resource), s.spec) for s in steps if hasattr(load(s.resource), "questions")]
@@ -43,6 +48,7 @@ for step in steps:
     actions = [[a.verb.word, a.target, a.before, a.after] for a in outcome.actions]
     seconds = time.perf_counter() - began
     results.append({"actions": actions, "fields": outcome.fields, "error": error, "seconds": seconds})
+    results[-1]["cpu_seconds"] = cpu() - before
 print(json.dumps({"results": results, "progress": progress}))
 """.replace("PLACE", PLACE)
 
@@ -55,6 +61,7 @@ class Outcome:
     fields: dict[str, Any]
     error: dict[str, str] | None
     seconds: float
+    cpu_seconds: float = 0.0
     progress: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -78,10 +85,12 @@ class OnHost:
         check: bool = False,
         pending: tuple[str, ...] = (),
         facts: dict[str, Any] | None = None,
+        blobs: dict[str, str] | None = None,
     ) -> list[Outcome]:
-        """Run steps one after another in one agent."""
+        """Run steps one after another in one agent. `blobs`: content by its hash, as paths on the host."""
         told = {"init": "systemd", "os": {"id": "debian"}, "gpu": GPU, **(facts or {})}
         job = {"steps": steps, "check": check, "pending": list(pending), "facts": told, "notes": {}}
+        job["blobs"] = blobs or {}
         done = self.host.run(["python3", "-IS", "-c", DRIVER], stdin=json.dumps(job), timeout=120)
         answer = json.loads(done.stdout)
         results = [

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
-from provision.lab import channel, pyindex
+from provision.lab import channel, pyindex, rootfs
 from provision.lab.serve import start
 from provision.lab.state import cache_directory
 
@@ -58,7 +58,7 @@ sys.stdout.flush(); sys.stderr.flush(); os._exit(code)
 @pytest.fixture(scope="module")
 def www(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("www")
-    channel.build(folder, cache_directory())
+    channel.build(folder, cache_directory(), rootfs.prepare("bookworm", print))
     pyindex.build(folder, cache_directory())
     return folder
 
@@ -188,6 +188,6 @@ def test_whatever_a_wheel_requires_is_in_the_index(www: Path) -> None:
 
 def test_a_second_build_changes_nothing(www: Path) -> None:
     before = {path: path.stat().st_ino for path in www.rglob("*")}
-    channel.build(www, cache_directory())
+    channel.build(www, cache_directory(), rootfs.directory("bookworm"))
     pyindex.build(www, cache_directory())
     assert {path: path.stat().st_ino for path in www.rglob("*")} == before

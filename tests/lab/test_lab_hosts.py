@@ -17,7 +17,8 @@ from provision.errors import ProvisionError
 from provision.lab import rootfs
 from provision.lab.fleet import Lab
 from provision.lab.hosts import Host
-from provision.lab.state import State
+from provision.lab.processes import Identity
+from provision.lab.state import Record, State, locked
 
 pytestmark = pytest.mark.lab
 
@@ -274,3 +275,70 @@ def _processes_of(text: str) -> list[bytes]:
         if text.encode() in words and b"rootfs.prepare" not in words:
             found.append(words)
     return found
+
+
+def boot_id(host: Host) -> str:
+    return host.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
+
+
+def test_a_host_reboots_and_is_the_same_machine(lab: Lab) -> None:
+    host = lab.host("gpu-03")
+    host.run(["sh", "-c", "echo kept > /root/kept; echo gone > /run/gone"])
+    identity = (host.run(["cat", "/etc/machine-id"]).stdout, host.public_key(), host.address)
+    before, first = boot_id(host), host.pid
+    host.run(["systemctl", "reboot", "--no-block"])
+    assert until(lambda: host.pid != first and host.up, 30)
+    host.wait()
+    assert [status.up for status in lab.status()] == [True] * len(lab.status())
+    assert boot_id(host) != before
+    assert (host.run(["cat", "/etc/machine-id"]).stdout, host.public_key(), host.address) == identity
+    assert host.run(["cat", "/root/kept"]).stdout == "kept\n"
+    assert host.run(["test", "-e", "/run/gone"], check=False).returncode == 1
+    assert ssh(lab, host.name, "true").returncode == 0
+    assert len(lab.host("gpu-03").run(["pgrep", "-x", "sshd"]).stdout.split()) >= 1
+
+
+def test_taking_down_leaves_nothing_of_a_host_that_reboots(short: Lab) -> None:
+    short.up({"gpu": 1})
+    (host,) = short.hosts
+    before, first = boot_id(host), host.pid
+    host.run(["systemctl", "reboot", "--no-block"])
+    assert until(lambda: host.pid != first, 30)
+    assert [status.up for status in short.status()] == [False], "its sshd does not answer yet"
+    short.up({"gpu": 1})
+    assert boot_id(host) != before
+    host.run(["systemctl", "reboot", "--no-block"])
+    time.sleep(0.2)
+    assert short.down()
+    assert until(lambda: not traces(short.name)), traces(short.name)
+
+
+def test_a_host_whose_supervisor_is_killed_is_off_and_leaves_nothing(short: Lab) -> None:
+    short.up({"gpu": 1})
+    (host,) = short.hosts
+    supervisor = Identity.recorded(host.directory / "process")
+    assert supervisor
+    assert any("systemd-nspawn" in trace for trace in traces(short.name))
+    supervisor.kill()
+    assert until(lambda: not any("systemd-nspawn" in trace for trace in traces(short.name)))
+    assert [status.up for status in short.status()] == [False]
+    assert short.down()
+    assert until(lambda: not traces(short.name)), traces(short.name)
+
+
+def test_a_host_that_is_switched_off_stays_off(lab: Lab) -> None:
+    host = lab.host("gpu-03")
+    host.run(["systemctl", "poweroff", "--no-block"])
+    assert until(lambda: host.pid is None, 30)
+    time.sleep(0.5)
+    assert not host.up
+    host.start()
+    assert host.up
+
+
+def test_the_lock_of_a_lab_outlives_it(short: Lab) -> None:
+    short.state.write(Record(short.name, 199))
+    with locked(short.state.lock):
+        before = short.state.lock.stat().st_ino
+    assert short.down()
+    assert short.state.lock.stat().st_ino == before, "whoever waits for it would hold a file that nobody else sees"

@@ -14,7 +14,7 @@ import pytest
 from provision.conda.environment import read
 from provision.conda.lock import check, make_lock, read_lock
 from provision.conda.mirrors import Settings
-from provision.lab import channel, pyindex, serve
+from provision.lab import channel, pyindex, rootfs, serve
 
 pytestmark = pytest.mark.lab
 
@@ -27,7 +27,7 @@ PORT = 20000 + os.getpid() % 20000
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     www = tmp_path_factory.mktemp("www")
     cache = Path(os.environ.get("PROVISION_LAB_CACHE", "/var/cache/provision-lab"))
-    channel.build(www, cache)
+    channel.build(www, cache, rootfs.prepare("bookworm", print))
     pyindex.build(www, cache)
     server = serve.start(www, "127.0.0.1", PORT)
     wait_for(PORT)
