@@ -21,6 +21,7 @@ __all__ = [
     "check_link_scripts",
     "check_packages",
     "differences",
+    "imported",
     "mend_scripts",
     "probe",
     "unshare",
@@ -55,8 +56,15 @@ def check_files(system: System, path: str, records: List[Dict[str, Any]]) -> Non
             if status is None:
                 raise Damaged("`%s` of package %s is missing" % (entry["_path"], record["name"]))
             size = entry.get("size_in_bytes")
-            if size is not None and entry.get("path_type") == "hardlink" and status.st_size != size:
+            wrong = size is not None and entry.get("path_type") == "hardlink" and status.st_size != size
+            if wrong and not _rewritten_at_link(system, os.path.join(path, entry["_path"]), entry):
                 raise Damaged("`%s` of package %s has another size" % (entry["_path"], record["name"]))
+
+
+def _rewritten_at_link(system: System, path: str, entry: Dict[str, Any]) -> bool:
+    """Whether the prefix was written into the file, and conda noted only its first size."""
+    wanted = entry.get("sha256_in_prefix")
+    return bool(wanted and entry.get("file_mode") == "text" and system.sha256(path) == wanted)
 
 
 def check_link_scripts(name: str, records: List[Dict[str, Any]], ignored: List[str]) -> None:
@@ -133,20 +141,39 @@ def probe(
     names = list(imports) + (["torch"] if expect and "torch" not in imports else [])
     if not names:
         return {}
-    python = os.path.join(path, "bin", "python")
-    ended = system.run(
-        [python, "-B", "-c", _PROBE, json.dumps(names)],
-        timeout=600.0,
-        environment={**variables, "PYTHONNOUSERSITE": "1"},
-        directory="/",
-    )
-    found = _answer(ended.stdout)
+    found, words = imported(system, path, names, variables)
     if found is None:
-        raise Damaged("its python ends with status %d: %s" % (ended.returncode, ended.stderr.strip()[-500:]))
+        raise Damaged("its python %s" % words)
     if found["failed"]:
         raise Damaged("\n".join("cannot import `%s`: %s" % item for item in sorted(found["failed"].items())))
     _compare(name, expect, found)
     return found
+
+
+def imported(
+    system: System,
+    path: str,
+    names: List[str],
+    variables: Dict[str, str],
+    *,
+    isolated: bool = False,
+    user: Optional[str] = None,
+    timeout: float = 600.0,
+) -> Tuple[Optional[Dict[str, Any]], str]:
+    """What the prefix's own python says when it imports the names: `failed` (name to error), `torch`, `cuda`,
+    `simulated`; None, and in words how it ended, where it says nothing. `isolated`: nothing of the user's is seen.
+    """
+    python = os.path.join(path, "bin", "python")
+    ended = system.run(
+        [python, *(["-I"] if isolated else []), "-B", "-c", _PROBE, json.dumps(names)],
+        timeout=timeout,
+        environment={"PYTHONNOUSERSITE": "1", **variables},
+        directory="/",
+        user=user,
+    )
+    if ended.timed_out:
+        return None, "does not end within %g s" % timeout
+    return _answer(ended.stdout), "ends with status %d: %s" % (ended.returncode, ended.stderr.strip()[-500:])
 
 
 def _compare(name: str, expect: Dict[str, str], found: Dict[str, Any]) -> None:

@@ -15,10 +15,14 @@ from . import apart
 from .resource import Emit, Refusal
 from .wheels import without_credentials
 
-__all__ = ["Installation", "install"]
+__all__ = ["Installation", "Unusable", "install"]
 
 SILENCE = 900.0
 """Seconds without progress after which an installation is given up; unpacking one large package takes minutes."""
+
+
+class Unusable(Exception):
+    """rattler does not run on this host; nothing was installed. `str()` says why."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,16 @@ class Installation:
 
 
 def install(name: str, installation: Installation, emit: Emit, cancelled: Callable[[], bool]) -> int:
-    """Install; the number of packages. Refusal when a package cannot be had, is damaged, or rattler dies."""
+    """Install; the number of packages. Refusal when a package cannot be had, is damaged, or rattler dies.
+
+    Raises Unusable when rattler cannot even be imported here: another libc, a Python of another kind.
+    """
     seen = _Seen(emit)
     try:
         apart.run(lambda tell: _install(installation, tell), seen.heard, SILENCE, cancelled)
     except apart.Crashed as crash:
+        if not seen.ready:
+            raise Unusable(seen.error or str(crash)) from None
         raise Refusal(
             "cannot install the conda packages of `%s`" % name,
             without_credentials(seen.error or "the installer did not come to its end: %s" % crash),
@@ -61,10 +70,13 @@ class _Seen:
         self.emit = emit
         self.error = ""
         self.packages = 0
+        self.ready = False
 
     def heard(self, message: Dict[str, Any]) -> None:
         if "error" in message:
             self.error = message["error"]
+        elif "ready" in message:
+            self.ready = True
         elif "installed" in message:
             self.packages = message["installed"]
         else:
@@ -79,6 +91,9 @@ def _install(installation: Installation, tell: apart.Tell) -> None:
     os.umask(0o022)
     sys.path.insert(0, installation.rattler)
     try:
+        import rattler  # noqa: F401
+
+        tell({"ready": True})
         asyncio.run(_transact(installation, tell))
     except Exception as error:
         tell({"error": _causes(error)})

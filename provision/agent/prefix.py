@@ -11,10 +11,23 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, List
 
-from . import activation, generations, inspection, pruning, records, seal, tools, wheels
+from . import (
+    activation,
+    condas,
+    explicit,
+    floor,
+    freeze,
+    generations,
+    inspection,
+    pruning,
+    records,
+    seal,
+    tools,
+    wheels,
+)
 from .generations import Generation
 from .inspection import Damaged
-from .installer import Installation
+from .installer import Installation, Unusable
 from .installer import install as install_conda
 from .resource import Emit, Refusal
 from .system import System
@@ -42,6 +55,7 @@ class _Build:
     packages: List[Dict[str, Any]]
     found: Dict[str, Any]
     variables: Dict[str, str]
+    installer: str = ""
 
 
 def build(system: System, spec: Spec, clean: bool, emit: Emit) -> Generation:
@@ -98,7 +112,7 @@ def _attempt(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: 
     system.mkdir(generations.notes_directory(path), 0o755)
     work = _Build(system, spec, path, clean, emit, packages, {}, {})
     try:
-        for stage in (_conda, _pip, _inspect, _compile, _activate, _probe, _seal):
+        for stage in (_conda, _pip, _inspect, _compile, _activate, _probe, _freeze, _seal):
             stage(work)
     except BaseException:
         pruning.discard(system, spec.root, spec.name, path)
@@ -107,6 +121,65 @@ def _attempt(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: 
 
 
 def _conda(work: _Build) -> None:
+    """By rattler; where that does not run, by a conda, mamba or micromamba that is on the host."""
+    try:
+        if not work.spec.rattler_blob:
+            raise Unusable(work.spec.rattler_lacks)
+        _by_rattler(work)
+    except Unusable as problem:
+        _by_program(work, str(problem))
+    history = os.path.join(work.path, "conda-meta", "history")
+    if work.system.lstat(history) is None:
+        work.system.write(history, b"", mode=0o644)
+    _starts(work)
+
+
+def _by_program(work: _Build, why: str) -> None:
+    import shutil
+
+    spec, system = work.spec, work.system
+    program, passed = condas.find(system, spec.root)
+    if program is None:
+        raise condas.none(spec.name, why, passed)
+    work.emit(output="rattler does not run here (%s); %s installs\n" % (why.splitlines()[0] if why else "", program))
+    work.installer = str(program)
+    shutil.rmtree(work.path)
+    packages = [package for package in work.packages if package["kind"] == "conda"]
+    folder = pruning.fresh_cache(spec.root, spec.name)
+    system.mkdir(folder, 0o755)
+    try:
+        order = explicit.Order(program, packages, work.path, folder, spec.channel_mirrors)
+        explicit.install(spec.name, order, system, work.emit)
+    finally:
+        pruning.drop_fresh_cache(spec.root, spec.name)
+    system.mkdir(generations.notes_directory(work.path), 0o755)
+
+
+def _starts(work: _Build) -> None:
+    """The prefix's python runs at all. What a newer glibc is needed for may not be what its packages say."""
+    python = os.path.join(work.path, "bin", "python")
+    if work.system.lstat(python) is None:
+        return
+    ended = work.system.run([python, "-I", "-S", "-c", ""], timeout=60.0, directory="/")
+    wanted, has = _newest_glibc(ended.stderr), work.system.facts.get("glibc") or "an older one"
+    if ended.returncode and wanted:
+        raise Refusal(
+            "the python of environment `%s` needs glibc %s" % (work.spec.name, wanted),
+            "this host has %s; the packages do not say what they need, so that the lock could not know" % has,
+            "take packages that are built for this host's glibc from another channel, or upgrade the host",
+        )
+    if ended.returncode or ended.timed_out:
+        raise Damaged("its python ends with status %d: %s" % (ended.returncode, ended.stderr.strip()[-500:]))
+
+
+def _newest_glibc(complaint: str) -> str:
+    """The newest glibc that a dynamic linker misses, or ""."""
+    import re
+
+    return max(re.findall(r"`GLIBC_([0-9.]+)' not found", complaint), key=floor.numbers, default="")
+
+
+def _by_rattler(work: _Build) -> None:
     spec, system = work.spec, work.system
     rattler = tools.rattler_directory(system, str(spec.rattler_blob))
     fresh = work.clean and not os.path.isdir(os.path.join(rattler, "rattler", "package_cache"))
@@ -127,9 +200,6 @@ def _conda(work: _Build) -> None:
         install_conda(spec.name, installation, work.emit, system.watch.cancelled)
     finally:
         pruning.drop_fresh_cache(spec.root, spec.name)
-    history = os.path.join(work.path, "conda-meta", "history")
-    if system.lstat(history) is None:
-        system.write(history, b"", mode=0o644)
 
 
 def _pip(work: _Build) -> None:
@@ -198,6 +268,12 @@ def _probe(work: _Build) -> None:
     work.found = inspection.probe(work.system, spec.name, work.path, spec.imports, spec.expect, work.variables)
 
 
+def _freeze(work: _Build) -> None:
+    if work.spec.frozen:
+        for path, text in freeze.marks(work.path, freeze.python_markers(work.path), freeze.MESSAGE).items():
+            work.system.write(path, text.encode(), mode=0o644)
+
+
 def _seal(work: _Build) -> None:
     _stage(work, "sealing")
     spec, system = work.spec, work.system
@@ -209,7 +285,10 @@ def _seal(work: _Build) -> None:
         "name": spec.name,
         "packages": len(work.packages),
         "probe": work.found,
+        "proven": {"imports": list(spec.imports), "driver": (system.facts.get("gpu") or {}).get("driver")},
         "simulated": bool(spec.simulated or work.found.get("simulated")),
+        "frozen": work.spec.frozen,
+        **({"installer": work.installer} if work.installer else {}),
     }
     seal.write(system, work.path, content)
 

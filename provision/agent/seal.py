@@ -1,5 +1,6 @@
 """The seal of a generation: what was there when it was built, and whether it still is.
 
+A difference is either drift (what was sealed is changed or gone) or unowned (something came that nobody sealed).
 Three depths: `seal` looks at the folders' modification times, `files` at every file's mode, size and time, `hashes`
 at their content by the packages' own checksums. Bytecode is left out: a `__pycache__` whose source is owned is owned.
 Owns `folders`, `files` and `seal.json` in the generation's notes; must not repair anything.
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 from .generations import notes_directory, write_note
 from .system import System
 
-__all__ = ["drift", "write"]
+__all__ = ["differences", "write"]
 
 if TYPE_CHECKING:
     _Entry = os.DirEntry[str]
 _LEFT_OUT = ("var", "tmp", ".provision")
 """Folders of a prefix that programs write to by right (font caches and the like), and our own."""
+_ADDED = "added: "
 _SHOWN = 50
 """How many differences are named."""
 
@@ -26,8 +28,8 @@ _SHOWN = 50
 def write(system: System, path: str, seal: Dict[str, Any]) -> None:
     """Record the prefix as it is, then write the seal, last: from now on the generation is one."""
     folders, files = [], []
-    for folder, status, entries in _walk(path):
-        folders.append("%d %s" % (status.st_mtime_ns, folder))
+    for folder, entries, _ in _walked(path, None):
+        folders.append("%d %s" % (os.lstat(os.path.join(path, folder)).st_mtime_ns, folder))
         files += ["%o %d %d %s" % (*_look(entry), name) for name, entry in entries]
     notes = notes_directory(path)
     system.write(os.path.join(notes, "folders"), _lines(folders), mode=0o644)
@@ -35,15 +37,21 @@ def write(system: System, path: str, seal: Dict[str, Any]) -> None:
     write_note(system, path, "seal.json", seal)
 
 
-def drift(system: System, path: str, depth: str) -> List[str]:
-    """What is not as it was sealed, as lines like `changed: lib/x.py`; at most fifty."""
+def differences(system: System, path: str, depth: str) -> Tuple[List[str], List[str]]:
+    """Drift and what is unowned, as lines like `changed: lib/x.py` and `added: lib/y.py`; at most fifty of each."""
     stale = _stale_folders(system, path)
     if not stale and depth == "seal":
-        return []
-    found = _compare(system, path, None if depth != "seal" else set(stale))
+        return [], []
+    # where no folder's time is another, nothing came or went: each file's status is all there is to see
+    found = _compare(system, path, None if depth != "seal" else set(stale)) if stale else _touched(system, path)
     if depth == "hashes":
         found += _damaged(system, path, {line.partition(": ")[2] for line in found})
-    return found[:_SHOWN] + (["and %d more" % (len(found) - _SHOWN)] if len(found) > _SHOWN else [])
+    unowned = [line for line in found if line.startswith(_ADDED)]
+    return _cut([line for line in found if not line.startswith(_ADDED)]), _cut(unowned)
+
+
+def _cut(lines: List[str]) -> List[str]:
+    return lines[:_SHOWN] + (["and %d more" % (len(lines) - _SHOWN)] if len(lines) > _SHOWN else [])
 
 
 def _stale_folders(system: System, path: str) -> List[str]:
@@ -59,19 +67,38 @@ def _stale_folders(system: System, path: str) -> List[str]:
     return stale
 
 
+def _touched(system: System, path: str) -> List[str]:
+    """Files whose mode, size or time is not the sealed one."""
+    found, stat = [], os.stat
+    # the names below one descriptor: each look resolves a shorter path, which is a third of what it costs
+    prefix = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for line in _read(system, path, "files"):
+            mode, size, time, name = line.split(" ", 3)
+            try:
+                status = stat(name, dir_fd=prefix, follow_symlinks=False)
+            except OSError:
+                found.append("missing: %s" % name)
+                continue
+            if status.st_mtime_ns != int(time) or status.st_size != int(size) or status.st_mode != int(mode, 8):
+                found.append("changed: %s" % name)
+    finally:
+        os.close(prefix)
+    return sorted(found)
+
+
 def _compare(system: System, path: str, only: Any) -> List[str]:
     """Differences of names, modes, sizes and times, in all folders or in `only` those."""
     found, wanted = [], {}
     for line in _read(system, path, "files"):
         mode, size, time, name = line.split(" ", 3)
-        if only is None or os.path.dirname(name) in only:
+        if only is None or (os.path.dirname(name) or ".") in only:
             wanted[name] = (int(mode, 8), int(size), int(time))
     known_folders = {line.partition(" ")[2] for line in _read(system, path, "folders")}
-    for folder, _, entries in _walk(path):
-        if folder not in known_folders:
-            found.append("added: %s/" % folder)
-        elif only is None or folder in only:
+    for folder, entries, below in _walked(path, only):
+        if folder in known_folders:
             found += _folder_differences(dict(entries), wanted)
+            found += [_ADDED + name + "/" for name in below if name not in known_folders]
     found += ["missing: %s" % name for name, was in wanted.items() if was is not None]
     return sorted(found)
 
@@ -81,7 +108,7 @@ def _folder_differences(entries: Dict[str, _Entry], wanted: Dict[str, Any]) -> L
     for name, entry in entries.items():
         was = wanted.pop(name, None)
         if was is None:
-            found.append("added: %s" % name)
+            found.append(_ADDED + name)
         elif was != _look(entry):
             found.append("changed: %s" % name)
     return found
@@ -98,21 +125,37 @@ def _damaged(system: System, path: str, known: Any) -> List[str]:
     return found
 
 
-def _walk(path: str) -> Iterator[Tuple[str, os.stat_result, List[Tuple[str, _Entry]]]]:
-    """Each folder by its relative path ("." is the prefix), its status, and what is in it that is no folder."""
-    pending = ["."]
+def _walked(path: str, only: Any) -> Iterator[Tuple[str, List[Tuple[str, _Entry]], List[str]]]:
+    """Folders by their relative paths ("." is the prefix), each with what is in it that is no folder, and its folders.
+
+    All of them, or those in `only` that are there: a folder that came made its parent's time another.
+    """
+    pending = ["."] if only is None else sorted(only)
     while pending:
         folder = pending.pop()
-        entries, below = [], []
-        inside = "" if folder == "." else folder + "/"
+        listed = _entries(path, folder, only is None)
+        if listed is None:
+            continue
+        entries, below = listed
+        pending += below if only is None else []
+        yield folder, entries, below
+
+
+def _entries(path: str, folder: str, must_be: bool) -> Any:
+    entries, below = [], []
+    inside = "" if folder == "." else folder + "/"
+    try:
         with os.scandir(os.path.join(path, folder)) as listing:
             for entry in listing:
                 if not entry.is_dir(follow_symlinks=False):
                     entries.append((inside + entry.name, entry))
                 elif entry.name != "__pycache__" and not (folder == "." and entry.name in _LEFT_OUT):
                     below.append(inside + entry.name)
-        pending += below
-        yield folder, os.lstat(os.path.join(path, folder)), entries
+    except (FileNotFoundError, NotADirectoryError):
+        if must_be:
+            raise
+        return None
+    return entries, below
 
 
 def _look(entry: _Entry) -> Tuple[int, int, int]:

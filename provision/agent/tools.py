@@ -1,4 +1,4 @@
-"""The installers that travel to a host: rattler (a zip with an importable package) and uv (one compressed binary).
+"""The tools that travel to a host: rattler and supervisor (zips with importable packages), uv (a compressed binary).
 
 Owns `STATE/tools/<12 hex of the archive>/`, unpacked once and only ever used whole: a folder appears there by a
 rename. Must not run them (installer.py and wheels.py do).
@@ -12,7 +12,7 @@ from typing import Callable
 from .resource import Refusal
 from .system import System
 
-__all__ = ["rattler_directory", "uv_program"]
+__all__ = ["rattler_directory", "supervisor_directory", "uv_program"]
 
 
 def rattler_directory(system: System, archive: str) -> str:
@@ -23,6 +23,11 @@ def rattler_directory(system: System, archive: str) -> str:
 def uv_program(system: System, archive: str) -> str:
     """The path of the uv whose compressed binary has this SHA-256; unpacked on first use."""
     return os.path.join(_unpacked(system, archive, _gunzip), "uv")
+
+
+def supervisor_directory(system: System, archive: str) -> str:
+    """The folder with supervisor and its programs whose archive has this SHA-256; unpacked on first use."""
+    return _unpacked(system, archive, _unzip)
 
 
 def _unpacked(system: System, archive: str, unpack: Callable[[str, str], None]) -> str:

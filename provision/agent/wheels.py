@@ -136,7 +136,14 @@ def _run(
         **proxies(system.environment),
         **(source or {}),
     }
-    return system.run(argv, timeout=DEADLINE, stdin=stdin, environment=environment, directory="/")
+    try:
+        return system.run(argv, timeout=DEADLINE, stdin=stdin, environment=environment, directory="/")
+    except OSError as error:
+        raise Refusal(
+            "uv does not run on this host",
+            "`%s` does not start: %s" % (wheels.uv, error),
+            "see that its file system may run programs (no `noexec`)",
+        ) from None
 
 
 def proxies(environment: Dict[str, str]) -> Dict[str, str]:

@@ -146,19 +146,51 @@ def test_running_it_is_no_drift(host: Host) -> None:
 @pytest.mark.parametrize(
     ("edit", "seal", "files"),
     [
-        (lambda p: p.joinpath(SITE, "extra").mkdir(), [f"added: {SITE}/extra/"], [f"added: {SITE}/extra/"]),
         (lambda p: p.joinpath(SITE, "alpha/__init__.py").unlink(), [f"missing: {SITE}/alpha/__init__.py"], ...),
         (lambda p: p.joinpath("share/beta0/1/file").write_bytes(b"edited"), [], ["changed: share/beta0/1/file"]),
         (lambda p: shutil.rmtree(p / "share/beta0/1"), ["missing: share/beta0/1/file"], ...),
         (lambda p: p.joinpath(SITE, "alpha/__pycache__/x.pyc").touch(), [], []),
     ],
-    ids=["added", "removed", "edited", "folder-removed", "bytecode"],
+    ids=["removed", "edited", "folder-removed", "bytecode"],
 )
 def test_an_edit_is_found(host: Host, edit: Any, seal: list[str], files: Any) -> None:
     spec = host.spec("one")
     edit(Path(install(host, spec)))
     assert conda_env.observe(spec, host.system()).drift == seal
     assert conda_env.observe(spec, host.system(depth="files")).drift == (seal if files is ... else files)
+
+
+@pytest.mark.parametrize("depth", ["seal", "files", "hashes"])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (f"{SITE}/extra/data/model.bin", f"added: {SITE}/extra/"),
+        (f"{SITE}/alpha/loose.pyc", f"added: {SITE}/alpha/loose.pyc"),
+        ("weights.bin", "added: weights.bin"),
+        ("cache/x", "added: cache/"),
+    ],
+)
+def test_what_no_package_owns_is_told_and_builds_nothing_again(host: Host, name: str, line: str, depth: str) -> None:
+    spec = host.spec("one")
+    path = Path(install(host, spec))
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
+    (path / name).touch()
+    state = conda_env.observe(spec, host.system(depth=depth))
+    assert conda_env.decide(spec, state) == []
+    assert (state.drift, state.unowned) == ([], [line])
+    told = conda_env.fields(spec, state)
+    assert told["unowned"] == [line]
+    assert told["warning"] == f"no package owns `{line.partition(': ')[2]}` in `{path}`"
+
+
+def test_an_owned_file_that_became_a_folder_is_drift(host: Host) -> None:
+    spec = host.spec("one")
+    file = Path(install(host, spec), SITE, "alpha/__init__.py")
+    file.unlink()
+    file.mkdir()
+    state = conda_env.observe(spec, host.system())
+    assert state.drift == [f"missing: {SITE}/alpha/__init__.py"]
+    assert state.unowned == [f"added: {SITE}/alpha/__init__.py/"]
 
 
 def test_content_that_kept_its_size_and_time_is_found_by_hashes(host: Host) -> None:
@@ -176,11 +208,21 @@ def test_an_edited_environment_is_built_again_from_a_checked_cache(host: Host) -
     first = Path(install(host, spec))
     for name in (f"{SITE}/alpha/__init__.py", f"{SITE}/gamma/__init__.py"):
         (first / name).write_text("value = 666  # an edit through the hard link, into the cache\n")
-    (first / SITE / "extra.pth").touch()
+    (first / SITE / "beta0/__init__.py").unlink()  # what makes the edits be looked for
     second = install(host, spec)
     assert second.endswith("-2")
     assert output(f"{second}/bin/python", "-c", "import alpha, gamma; print(alpha.value, gamma.value)") == "1 3"
     assert conda_env.observe(spec, host.system(depth="hashes")).drift == []
+
+
+def test_a_frozen_environment_is_left_alone_by_conda_and_pip(host: Host) -> None:
+    path = Path(install(host, host.spec("one", pip=("gamma==3.1",), frozen=True)))
+    assert json.loads((path / "conda-meta/frozen").read_text())["message"].startswith("base is managed by provision")
+    assert (path / "lib/python3.11/EXTERNALLY-MANAGED").read_text().startswith("[externally-managed]")
+    state = conda_env.observe(host.spec("one", pip=("gamma==3.1",)), host.system())
+    assert state.drift == ["changed: whether it is frozen"]
+    thawed = Path(install(host, host.spec("one", pip=("gamma==3.1",))))
+    assert thawed != path and not (thawed / "conda-meta/frozen").exists()
 
 
 def test_torch_and_cuda_are_compared_and_stand_ins_are_marked(host: Host) -> None:

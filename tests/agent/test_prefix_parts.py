@@ -145,6 +145,15 @@ def test_an_address_with_credentials_is_no_argument(kind: str, variables: dict[s
     assert "u:p" not in caught.value.cause + caught.value.hint and "http://mirror" in caught.value.cause
 
 
+def test_a_uv_that_does_not_start_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "uv"
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    order = wheels.Wheels(str(program), [GROUP], "/p", "/c", {}, False, True)
+    with pytest.raises(Refusal, match="uv does not run on this host"):
+        wheels.install("env", order, System(blob=str), lambda **what: None)
+
+
 def test_space_counts_what_the_cache_lacks_and_copies() -> None:
     packages = [
         {"kind": "conda", "name": "a", "version": "1", "build": "0", "size": 10},
@@ -188,6 +197,24 @@ def test_a_base_that_is_there_is_frozen_for_pip_too(system: System, tmp_path: Pa
         ("remove", "conda-meta/frozen"),
         ("remove", "lib/python3.12/EXTERNALLY-MANAGED"),
     ]
+
+
+def test_a_base_environment_is_linked_and_unlinked(system: System, tmp_path: Path) -> None:
+    link = tmp_path / "condabin"
+    converge(conda_base.Spec(root=str(tmp_path), environment="conda-base"), system)
+    assert str(link.readlink()) == "envs/conda-base/condabin"
+    assert converge(conda_base.Spec(root=str(tmp_path), environment="other"), system) == [("change", "condabin")]
+    assert converge(conda_base.Spec(root=str(tmp_path)), system) == [("remove", "condabin")]
+
+
+@pytest.mark.parametrize("there", ["folder", "link"])
+def test_another_base_keeps_its_programs(system: System, tmp_path: Path, there: str) -> None:
+    place = tmp_path / "condabin"
+    place.mkdir() if there == "folder" else place.symlink_to("/srv/miniconda/condabin")
+    with pytest.raises(Refusal, match="has a base environment of its own"):
+        converge(conda_base.Spec(root=str(tmp_path), environment="conda-base"), system)
+    assert "condabin" not in dict(map(reversed, converge(conda_base.Spec(root=str(tmp_path)), system)))
+    assert os.path.lexists(place)
 
 
 def test_a_file_where_a_folder_belongs_is_refused(system: System, tmp_path: Path) -> None:

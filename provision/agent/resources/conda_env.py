@@ -29,8 +29,10 @@ class Spec:
     kind "conda" or "pip". `conda_blob`: rattler's lock file. `pip_blob`: JSON list of `{index, kind, packages}`.
     `floor`: what the host must have: `driver`, `cuda`, `toolkit_driver`, `glibc`. `imports` are imported to verify,
     `expect` are versions of torch and cuda. `provided`: PyPI's names of what conda's packages provide. `variables` are
-    set by activation. Mirrors map the lock's canonical URL to where it is fetched. `takeover`: a real directory at the
-    environment's place may be exchanged. `forward`: also go to a lock that a rollback left.
+    set by activation. `channel_mirrors` and `index_mirrors` give the address that serves what the lock names by its
+    canonical URL. `rattler_lacks` says why there is no `rattler_blob`. `frozen`: conda and pip refuse to change it.
+    `takeover`: a real directory at the environment's place may be exchanged. `forward`: also go to a lock that a
+    rollback left.
 
         conda_env:
           name: img2video-torch20-cu118
@@ -50,6 +52,7 @@ class Spec:
     conda_blob: Optional[str] = None
     pip_blob: Optional[str] = None
     rattler_blob: Optional[str] = None
+    rattler_lacks: str = ""
     uv_blob: Optional[str] = None
     platform: str = "linux-64"
     floor: Dict[str, Optional[str]] = field(default_factory=dict)
@@ -64,6 +67,7 @@ class Spec:
     takeover: bool = False
     forward: bool = False
     simulated: bool = False
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name:
@@ -80,9 +84,11 @@ class Spec:
     def _check_content(self) -> None:
         if len(self.lock) != 64 or set(self.lock) - set("0123456789abcdef"):
             raise ValueError("lock: `%s` is not a SHA-256 in hex" % self.lock)
-        for name in ("listing_blob", "conda_blob", "rattler_blob"):
+        for name in ("listing_blob", "conda_blob"):
             if not getattr(self, name):
                 raise ValueError("%s: is needed" % name)
+        if not self.rattler_blob and not self.rattler_lacks:
+            raise ValueError("rattler_blob: is needed, or rattler_lacks says why there is none")
         if self.pip_blob and not self.uv_blob:
             raise ValueError("uv_blob: is needed for pip packages")
 
@@ -91,9 +97,11 @@ class Spec:
 class State:
     """What is at the environment's place. `there`: "nothing", "generation", "directory" or "other".
 
-    `current`: the lock that serves. `built`: the newest sealed generation of the wanted lock, `packages` in it and
-    `drift` from its seal. `expected`: where the next build would be. `have` and `want` are package lists, known only
-    where something is to do; `stray` says how a real directory differs from the lock. `kept` are generations.
+    `current`: the lock that serves. `built`: the newest sealed generation of the wanted lock, `packages` in it,
+    `drift` from its seal, and `unowned` files that came since; `installer`: what installed it where rattler did not.
+    `program`: what would install where rattler was not sent, `passed` why others cannot. `expected`: where the next
+    build would be. `have` and `want` are package lists, known only where something is to do; `stray` says how a real
+    directory differs from the lock. `kept` are generations.
     """
 
     there: str
@@ -101,6 +109,10 @@ class State:
     built: str = ""
     packages: int = 0
     drift: List[str] = field(default_factory=list)
+    unowned: List[str] = field(default_factory=list)
+    installer: str = ""
+    program: str = ""
+    passed: List[str] = field(default_factory=list)
     expected: str = ""
     have: List[str] = field(default_factory=list)
     want: List[str] = field(default_factory=list)
@@ -121,16 +133,20 @@ def observe(spec: Spec, system: System) -> State:
         return State(there=there, kept=kept)
     built = generations.find(system, spec.root, spec.name, spec.lock)
     content = generations.seal_of(system, built.path) if built else {}
-    drift = seal.drift(system, built.path, system.depth) if built else []
+    drift, unowned = seal.differences(system, built.path, system.depth) if built else ([], [])
+    if built and bool(content.get("frozen")) != spec.frozen:
+        drift = [*drift, "changed: whether it is frozen"]
     known = State(
         there=there,
         current=current.lock if current else "",
         built=built.path if built else "",
         packages=content.get("packages", 0),
         drift=drift,
+        unowned=unowned,
+        installer=content.get("installer", ""),
         expected=generations.expected_path(spec.root, spec.name, spec.lock),
         held=spec.lock in generations.held(system, spec.root, spec.name),
-        facts={key: system.facts.get(key) for key in ("gpu", "glibc")},
+        facts={key: system.facts.get(key) for key in ("gpu", "glibc", "architecture")},
         simulated=bool(content.get("simulated")),
     )
     return known if built and not drift else _with_packages(spec, system, known, current)
@@ -141,12 +157,14 @@ def decide(spec: Spec, state: State) -> List[Action]:
     link = generations.link_path(spec.root, spec.name)
     if spec.state == "absent":
         return _removal(spec, state, link)
+    floor.check_platform(spec.name, spec.platform, state.facts.get("architecture"))
     floor.check(spec.name, spec.floor, state.facts)
     _check_hold(spec, state)
     _check_place(spec, state, link)
     if _accepted(state) or (state.built and not state.drift):
         return []
     _check_length(spec, state)
+    _check_installer(spec, state)
     lost, gained = _difference(state)
     return [
         Action(
@@ -181,8 +199,14 @@ def fields(spec: Spec, state: State) -> Dict[str, Any]:
         path = generations.link_path(spec.root, spec.name)
         return {"generation": path, "lock": spec.lock, "packages": len(state.want), "accepted": "not a generation"}
     found: Dict[str, Any] = {"generation": state.built or state.expected, "lock": spec.lock, "packages": state.packages}
-    note = floor.notice(spec.floor, state.facts)
-    return {**found, "notice": note} if note else found
+    told = {
+        "notice": "; ".join(filter(None, [floor.notice(spec.floor, state.facts), _stood_in(state)])),
+        "installer": state.installer,
+        "unowned": state.unowned,
+        "simulated": spec.simulated or state.simulated,
+        "warning": _pollution(state),
+    }
+    return {**found, **{name: value for name, value in told.items() if value}}
 
 
 def _there(spec: Spec, system: System, path: str) -> str:
@@ -199,8 +223,11 @@ def _with_packages(spec: Spec, system: System, known: State, current: Optional[g
     """The package lists too; they cost a look into the prefix and the lock's listing."""
     from dataclasses import replace
 
-    from .. import inspection, prefix, records
+    from .. import condas, inspection, prefix, records
 
+    if not spec.rattler_blob:
+        program, passed = condas.find(system, spec.root)
+        known = replace(known, program=str(program or ""), passed=passed)
     locked = json.loads(system.read(system.blob(str(spec.listing_blob))))
     want, stray = prefix.listing_lines(locked), []
     have = generations.read_note(system, current.path, "listing.json") or [] if current else []
@@ -246,6 +273,26 @@ def _check_place(spec: Spec, state: State, link: str) -> None:
             "give the environment another name,\n"
             "or set `takeover: true`: the directory is exchanged for the new environment and kept beside it",
         )
+
+
+def _check_installer(spec: Spec, state: State) -> None:
+    if not spec.rattler_blob and not state.program:
+        from ..condas import none
+
+        raise none(spec.name, spec.rattler_lacks, state.passed)
+
+
+def _stood_in(state: State) -> str:
+    return "installed by %s, since rattler does not run here" % state.installer if state.installer else ""
+
+
+def _pollution(state: State) -> str:
+    """What somebody put into the environment beside its packages: to be told, and no reason to build it again."""
+    if not state.unowned:
+        return ""
+    shown = [line.partition(": ")[2] for line in state.unowned[:3]]
+    more = ", …" if len(state.unowned) > len(shown) else ""
+    return "no package owns %s%s in `%s`" % (", ".join("`%s`" % name for name in shown), more, state.built)
 
 
 def _check_length(spec: Spec, state: State) -> None:
