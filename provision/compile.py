@@ -62,7 +62,8 @@ class Cursor:
 class Batch:
     """What a host does next, and what was decided meanwhile.
 
-    `verdicts`: tasks decided here (skipped, debug, assert, ...) and results judged here, in order. `barrier`: a
+    `verdicts`: results judged here, then tasks decided here (skipped, debug, assert, ...) that come before the first
+    step; those that come later are with the step that they follow. `barrier`: a
     section ended, other hosts are waited for. `done`: the play has ended for this host. `failed`: the host takes no
     further part. `forget`: handlers whose notifying task was judged unchanged, or that were skipped.
     """
@@ -196,8 +197,11 @@ class _Compiler:
         return outcome.ends
 
     def commit(self, task: Task, outcome: Outcome, handler: str | None) -> None:
+        if self.steps:
+            self.steps[-1] = self.steps[-1].followed(outcome.verdicts)
+        else:
+            self.verdicts += outcome.verdicts
         self.steps += outcome.steps
-        self.verdicts += outcome.verdicts
         self.blobs |= outcome.blobs
         if outcome.awaited:
             self.awaited.append(outcome.awaited)

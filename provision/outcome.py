@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ __all__ = ["Environment", "Outcome", "PlannedStep"]
 class PlannedStep:
     """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
 
-    `task` is the same for all items of a loop.
+    `task` is the same for all items of a loop. `then`: tasks that were decided here and follow it.
     """
 
     step: Step
@@ -33,6 +33,11 @@ class PlannedStep:
     no_log: bool = False
     judged: bool = False
     task: str = ""
+    then: tuple[StepEnded, ...] = ()
+
+    def followed(self, verdicts: tuple[StepEnded, ...]) -> PlannedStep:
+        """The step with more verdicts after it."""
+        return replace(self, then=(*self.then, *verdicts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,6 @@ def plan(environment: Environment, task: Task, first_id: int, handler: str | Non
     planner = _Planner(environment, task, first_id, handler)
     for item in items:
         planner.item(item)
-        if planner.failed:
-            break
     return planner.outcome()
 
 
@@ -237,7 +235,11 @@ class _Planner:
         self.asked.append(Asked(None, item.title, item.value, item.index, fields))
         hidden = self.flag(self.task.no_log, item.scope) and result.status != "skipped"
         title, said = (_raw_title(self.task), "hidden by no_log") if hidden else (item.title, message)
-        self.verdicts.append(_verdict(self.environment, self.task, title, result, said, self.handler, ignored))
+        verdict = _verdict(self.environment, self.task, title, result, said, self.handler, ignored)
+        if self.steps:
+            self.steps[-1] = self.steps[-1].followed((verdict,))
+        else:
+            self.verdicts.append(verdict)
 
     def think(self, item: _Item) -> None:
         values = _without_omitted(item.scope.render(self.task.arguments))
@@ -253,7 +255,7 @@ class _Planner:
         said = {"summary": error.summary, "cause": error.cause, "hint": error.hint}
         self.decided(item, Result(-1, "failed", fields=fields, error=said), "", fields, self.ignore)
         if not self.ignore:
-            self.failed = error
+            self.failed = self.failed or error
 
     def translated(self, item: _Item) -> tuple[Translated, bool]:
         """The step's spec, and whether a secret went into it."""
@@ -273,7 +275,12 @@ class _Planner:
             values["forward"] = True
         scope.touched = False
         translated = self.environment.run.translator.translate(
-            task, _without_omitted(values), scope, self.environment.play.directory, self.environment.built
+            task,
+            _without_omitted(values),
+            scope,
+            self.environment.play.directory,
+            self.environment.built,
+            self.environment.host.facts,
         )
         self.remember(translated, values)
         return translated, sensitive or scope.touched
@@ -357,6 +364,10 @@ class _Planner:
 
     def outcome(self) -> Outcome:
         task = self.task
+        # all items run, whatever becomes of one; then the host stops
+        for index, planned in enumerate(self.steps[:-1]):
+            if planned.step.on_failure == "stop":
+                self.steps[index] = replace(planned, step=replace(planned.step, on_failure="later"))
         if self.handler and self.steps:
             last = self.steps[-1]
             self.steps[-1] = replace(last, step=replace(last.step, clears=[self.handler]))
@@ -374,7 +385,7 @@ class _Planner:
             facts=self.facts,
             built=tuple(self.built),
             apps=tuple(self.apps),
-            ends=bool(task.failed_when and self.steps),
+            ends=bool(self.steps) and (bool(task.failed_when) or task.module == "reboot"),
             flush=self.flush,
             failed=self.failed,
         )

@@ -6,25 +6,27 @@ Pure but for reading files. Must not connect; what depends on facts or results i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2.utils import missing
 
+from provision import variant_files
+from provision.clashes import UNKNOWN, clashes, item_scopes
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.modules import DIRECTIVES
 from provision.plan_task import ARGUMENT_WORDS, secret_argument
 from provision.playbook import Condition, Play, Task
-from provision.render import KnownAfterApply, NamesOf, Renderer, UndefinedVariable, Unsettled
+from provision.render import NamesOf, Renderer, UndefinedVariable
 from provision.scopes import MAGIC, HostVariables, Run, Scopes
 from provision.selection import becomes, selected
 from provision.source import Template, nearest, read_text
 from provision.translate import find_file
 from provision.variables import Scope, fact_variables
 
-__all__ = ["check", "clashes", "environment_files", "may_become", "undefined"]
+__all__ = ["check", "environment_files", "may_become", "undefined"]
 
 _FACT_KEYS = (
     *("hostname", "architecture", "kernel", "machine_id", "cpus", "memory_mb", "python"),
@@ -33,16 +35,19 @@ _FACT_KEYS = (
 _FACTS = frozenset(fact_variables({"os": {}, **dict.fromkeys(_FACT_KEYS, "")}))
 Hosts = Mapping[Play, Sequence[str]]
 """The hosts of each play."""
-_UNKNOWN = (ProvisionError, Unsettled, KnownAfterApply)
 
 
-def check(plays: Iterable[Play], run: Run, hosts: Hosts) -> None:
+def check(plays: Sequence[Play], run: Run, hosts: Hosts) -> None:
     """Everything before any connection; raises ProvisionErrors with all that was found, in the order of the plays."""
     found: dict[tuple[str, str], ProvisionError] = {}
+    seen: set[str] = set()
     for play in plays:
         names = hosts.get(play, ())
-        for error in (*undefined(play, run, names), *_files(play, run), *clashes(play, run, names)):
+        seen |= set(names) if play.gather_facts else set()
+        for error in (*undefined(play, run, names, seen), *_files(play, run)):
             found.setdefault((error.summary, str(error.where)), error)
+    for error in clashes(plays, run, hosts):
+        found.setdefault((error.summary, str(error.where)), error)
     errors = list(found.values())
     if errors:
         raise errors[0] if len(errors) == 1 else ProvisionErrors(errors)
@@ -57,7 +62,7 @@ def may_become(play: Play, run: Run, host: str) -> bool:
 def _may_become(task: Task, play: Play, scopes: Scopes, run: Run) -> bool:
     try:
         return becomes(task, play, scopes.of(task), run)
-    except _UNKNOWN:
+    except UNKNOWN:
         return True
 
 
@@ -68,7 +73,8 @@ def environment_files(plays: Iterable[Play], run: Run, hosts: Hosts) -> list[Pat
         names = hosts.get(play, ())
         tasks = [task for task in play.tasks if task.module == "conda_env" and selected(task, run)]
         for task in tasks if names else ():
-            for name in _rendered(task, "file", "environment.yml", play, run, names):
+            own = variant_files.files(task, play, run, names)
+            for name in own or _rendered(task, "file", "environment.yml", play, run, names):
                 found[find_file(task, play.directory, "files", name)] = None
     return list(found)
 
@@ -83,25 +89,15 @@ def _rendered(task: Task, option: str, default: str, play: Play, run: Run, hosts
         return
     for host in hosts:
         scopes = Scopes(play, HostVariables(run, host, play_hosts=tuple(hosts)), {})
-        for scope in _item_scopes(task, scopes):
+        try:
+            scopes_of_items = list(item_scopes(task, scopes))
+        except UNKNOWN:
+            continue
+        for scope in scopes_of_items:
             try:
                 yield str(scope.render(value))
-            except _UNKNOWN:
+            except UNKNOWN:
                 continue
-
-
-def _item_scopes(task: Task, scopes: Scopes) -> Iterator[Scope]:
-    """The scope of each item of a task, without a loop its one scope; none where the loop cannot be told yet."""
-    scope = scopes.of(task)
-    if task.loop is None:
-        yield scope
-        return
-    try:
-        values = scope.render(task.loop)
-    except _UNKNOWN:
-        return
-    for index, value in enumerate(values if isinstance(values, list) else ()):
-        yield scopes.inner(task, {task.loop_var: value, **({task.index_var: index} if task.index_var else {})})
 
 
 def _files(play: Play, run: Run) -> Iterator[ProvisionError]:
@@ -201,7 +197,7 @@ class _Names:
         for name in sorted(names):
             raw = scope.raw(name)
             if raw is missing:
-                if name not in self.later and name not in _FACTS and name not in MAGIC:
+                if name not in self.later and name not in MAGIC:
                     self.errors.append(self.error(name, where, scope, task, chain))
             elif (id(scope), name) not in self.seen:
                 self.seen[id(scope), name] = None
@@ -214,13 +210,13 @@ class _Names:
     def error(self, name: str, where: Any, scope: Scope, task: Task, chain: tuple[str, ...]) -> ProvisionError:
         place = where.where if isinstance(where, Condition) else _place(where, name)
         context = f"used through `{chain[-1]}`" if chain else f'task "{task.title}"'
-        known = {*scope.known(), *self.later, *_FACTS}
+        known = {*scope.known(), *self.later}
         return UndefinedVariable(
             f"variable `{name}` is undefined",
             where=place,
             context=context,
             cause=f"it was looked for in {scope.looked()}",
-            hint=nearest(name, known),
+            hint="a play with `gather_facts: false` has no facts" if name in _FACTS else nearest(name, known),
         )
 
 
@@ -240,17 +236,21 @@ def _templates_in(value: Any) -> Iterator[Template]:
             yield from _templates_in(item)
 
 
-def undefined(play: Play, run: Run, hosts: Sequence[str]) -> list[ProvisionError]:
-    """Names that no host could have a value for; hosts that know the same names are looked at once."""
-    later = frozenset(_later(play))
+def undefined(play: Play, run: Run, hosts: Sequence[str], gathered: Set[str]) -> list[ProvisionError]:
+    """Names that no host could have a value for; hosts that know the same names are looked at once.
+
+    `gathered` are the hosts whose facts this play, or one before it, gathers.
+    """
+    own = frozenset(_later(play))
     errors: list[ProvisionError] = []
-    kinds: dict[tuple[frozenset[str], tuple[str, ...]], None] = {}
+    kinds: dict[tuple[bool, frozenset[str], tuple[str, ...]], None] = {}
     for host in hosts:
         inventory = run.inventory.variables(host, play.directory)
-        kind = (frozenset(inventory), tuple(_templates_in(inventory)))
+        kind = (host in gathered, frozenset(inventory), tuple(_templates_in(inventory)))
         if kind in kinds:
             continue
         kinds[kind] = None
+        later = own | _FACTS if host in gathered else own
         names = _Names(play, run.renderer, Scopes(play, HostVariables(run, host), {}), later)
         for task in play.tasks:
             if selected(task, run):
@@ -266,85 +266,3 @@ def _later(play: Play) -> Iterator[str]:
             yield task.register
         if task.module == "set_fact":
             yield from (str(name) for name in task.arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class _App:
-    name: str
-    port: Any
-    gpus: tuple[str, ...]
-    shared: bool
-    where: Mark
-    title: str
-
-
-def clashes(play: Play, run: Run, hosts: Sequence[str]) -> list[ProvisionError]:
-    """Two apps of one host with the same port or, unless both share it, the same GPU."""
-    tasks = [task for task in play.tasks if task.module == "app"]
-    found: dict[tuple[str, str, str], tuple[ProvisionError, list[str]]] = {}
-    for host in hosts if len(tasks) > 1 or any(task.loop is not None for task in tasks) else ():
-        apps = list(_apps(tasks, Scopes(play, HostVariables(run, host, play_hosts=tuple(hosts)), {})))
-        for index, app in enumerate(apps):
-            for other in apps[:index]:
-                for what, error in _clash(app, other):
-                    found.setdefault((other.name, app.name, what), (error, []))[1].append(host)
-    for error, names in found.values():
-        error.summary += f" on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-    return [error for error, _ in found.values()]
-
-
-def _apps(tasks: Iterable[Task], scopes: Scopes) -> Iterator[_App]:
-    for task in tasks:
-        for scope in _item_scopes(task, scopes):
-            try:
-                if not all(scope.renderer.test(item.expression, scope, item.where) for item in task.when):
-                    continue
-                values = {
-                    key: scope.render(task.arguments.get(key))
-                    for key in ("name", "port", "gpus", "share_gpus", "state")
-                }
-            except _UNKNOWN:
-                continue
-            if values["state"] not in ("absent", "stopped"):
-                gpus = values["gpus"] if isinstance(values["gpus"], list) else []
-                where = task.arguments.value_mark("port")
-                yield _App(
-                    str(values["name"]),
-                    values["port"],
-                    tuple(map(str, gpus)),
-                    bool(values["share_gpus"]),
-                    where,
-                    task.title,
-                )
-
-
-def _clash(app: _App, other: _App) -> Iterator[tuple[str, ProvisionError]]:
-    if app.name == other.name:
-        return
-    context = f'task "{app.title}"'
-    if app.port is not None and app.port == other.port:
-        yield (
-            "port",
-            ProvisionError(
-                f"apps `{other.name}` and `{app.name}` have the same port {app.port}",
-                where=app.where,
-                context=context,
-                cause=f"the other is at {other.where}",
-                hint="give one of them another port",
-            ),
-        )
-    same = set(app.gpus) & set(other.gpus) or (
-        "all" in (*app.gpus, *other.gpus) and set(app.gpus) | set(other.gpus) if app.gpus and other.gpus else set()
-    )
-    if same and not (app.shared and other.shared):
-        named = ", ".join(sorted(same))
-        yield (
-            "gpu",
-            ProvisionError(
-                f"apps `{other.name}` and `{app.name}` have the same GPU {named}",
-                where=app.where,
-                context=context,
-                cause=f"the other is at {other.where}",
-                hint="give one of them another GPU, or say `share_gpus: true` at both",
-            ),
-        )

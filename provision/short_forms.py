@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from provision.errors import Mark, ProvisionError
-from provision.playbook import SharedData, validate
+from provision.playbook import FileSystem, SharedData, SharedLink, validate
 from provision.source import Mapping, Template
 
 __all__ = ["SHORT_FORMS", "expanded"]
@@ -42,13 +42,36 @@ def _one(key: str, entry: Mapping) -> Iterator[Expanded]:
 def _shared(entry: Mapping) -> Iterator[Expanded]:
     validate(SharedData, entry, "shared_data")
     root = entry.get("path", "/data")
+    yield from _mounted(entry, root)
     common = {name: entry[name] for name in ("owner", "group", "mode") if name in entry}
     for name in entry.get("directories") or []:
         values = {"path": _joined(root, name, entry), "state": "directory", **common}
         yield _made(entry, f"Shared directory {name}", "file", values)
     for path, target in (entry.get("links") or {}).items():
-        values = {"path": path, "target": _joined(root, target, entry)}
+        options = dict(target) if isinstance(target, Mapping) else {"target": target}
+        if isinstance(target, Mapping):
+            validate(SharedLink, target, f"link `{path}` of shared_data")
+        values = {**options, "path": path, "target": _joined(root, options["target"], entry)}
         yield _made(entry, f"Shared link {path}", "link", values)
+
+
+def _mounted(entry: Mapping, root: Any) -> Iterator[Expanded]:
+    """The look at the mount, before anything is made below it."""
+    wanted = entry.get("filesystem")
+    if wanted is not None:
+        validate(FileSystem, wanted, "filesystem of shared_data")
+    if wanted is not None and entry.get("mounted") is False:
+        raise ProvisionError(
+            "`filesystem` needs a mount",
+            where=entry.value_mark("mounted"),
+            context="shared_data",
+            cause="`mounted: false` says that there need not be one",
+            hint="leave `mounted` out",
+        )
+    if wanted is not None or entry.get("mounted"):
+        options = dict(wanted or {})
+        values = {"path": options.pop("mount_point", root), **options}
+        yield _made(entry, f"Shared file system {values['path']}", "mounted", values)
 
 
 def _made(entry: Mapping, title: str, word: str, values: dict[str, Any]) -> Expanded:

@@ -1,4 +1,7 @@
-"""What `command` and `shell` share: when a command runs, how it is run, what is registered of it."""
+"""Runs a command for a task: when it runs, how, and what is registered of it.
+
+Everything of the resources `command` and `shell` but the words that each makes of its options.
+"""
 
 from __future__ import annotations
 
@@ -9,80 +12,111 @@ from typing import Any, Dict, List, Optional
 from .resource import Action, Emit, Refusal, Verb
 from .system import System
 
-__all__ = ["DEADLINE", "Found", "actions", "check_paths", "look", "run"]
+__all__ = ["Options", "State", "apply", "decide", "fields", "observe"]
 
-DEADLINE = 3600.0
-"""Seconds that a command may take unless its task says otherwise."""
+_DEADLINE = 3600.0
+_SHOWN = 200
 _TAIL = 20
 
 
 @dataclass(frozen=True)
-class Found:
+class Options:
+    """What both words take. `timeout` is in seconds; `creates` and `removes` are paths or patterns."""
+
+    chdir: Optional[str] = None
+    creates: Optional[str] = None
+    removes: Optional[str] = None
+    stdin: Optional[str] = None
+    stdin_add_newline: bool = True
+    timeout: float = _DEADLINE
+
+    def __post_init__(self) -> None:
+        if not self.words():
+            raise ValueError("the command is empty")
+        if self.chdir is not None and not self.chdir.startswith("/"):
+            raise ValueError("chdir is an absolute path")
+        if self.timeout <= 0:
+            raise ValueError("timeout is a number of seconds over 0")
+
+    def words(self) -> List[str]:
+        """The argument list."""
+        raise NotImplementedError
+
+    def text(self) -> str:
+        """The command as people read it."""
+        return " ".join(self.words())
+
+    def registered(self) -> Any:
+        """The command as `cmd` of the result."""
+        return self.words()
+
+
+@dataclass(frozen=True)
+class State:
     """`reason`: why the command need not run, "" when it must."""
 
     reason: str = ""
 
 
-def check_paths(chdir: Optional[str], timeout: float) -> None:
-    """ValueError for a directory that is not absolute, or a deadline that is none."""
-    if chdir is not None and not chdir.startswith("/"):
-        raise ValueError("chdir is an absolute path")
-    if timeout <= 0:
-        raise ValueError("timeout is a number of seconds over 0")
+def observe(spec: Options, system: System) -> State:
+    """Whether `creates` or `removes`, relative to `chdir`, make the command needless."""
+    if spec.creates is not None and _matches(spec.chdir, spec.creates):
+        return State("`%s` exists" % spec.creates)
+    if spec.removes is not None and not _matches(spec.chdir, spec.removes):
+        return State("`%s` does not exist" % spec.removes)
+    return State()
 
 
-def look(chdir: Optional[str], creates: Optional[str], removes: Optional[str]) -> Found:
-    """Whether `creates` or `removes` (paths or patterns, relative to `chdir`) make the command needless."""
-    if creates is not None and _matches(chdir, creates):
-        return Found("`%s` exists" % creates)
-    if removes is not None and not _matches(chdir, removes):
-        return Found("`%s` does not exist" % removes)
-    return Found()
-
-
-def actions(found: Found, title: str, arguments: Dict[str, Any]) -> List[Action]:
+def decide(spec: Options, state: State) -> List[Action]:
     """Run it, unless there is a reason not to."""
-    return [] if found.reason else [Action(Verb.RUN, title, arguments)]
+    if state.reason:
+        return []
+    text = spec.text()
+    return [Action(Verb.RUN, text if len(text) <= _SHOWN else text[:_SHOWN] + "...", {"spec": spec})]
 
 
-def run(arguments: Dict[str, Any], system: System, emit: Emit) -> Dict[str, Any]:
-    """Run a command, its output streamed, and give what Ansible registers; Refusal when it fails.
-
-    `arguments`: argv, chdir, stdin, timeout.
-    """
-    argv, chdir = arguments["argv"], arguments["chdir"]
-    if chdir is not None and not os.path.isdir(chdir):
-        raise Refusal("cannot run `%s`" % argv[0], "`%s`, its chdir, is no directory" % chdir, "create it first")
+def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
+    """Run it, its output streamed, and give what Ansible registers; Refusal, with all that, when it fails."""
+    spec: Options = action.arguments["spec"]
+    program = spec.words()[0]
+    if spec.chdir is not None and not os.path.isdir(spec.chdir):
+        raise Refusal("cannot run `%s`" % program, "`%s`, its chdir, is no directory" % spec.chdir, "create it first")
+    stdin = "" if spec.stdin is None else spec.stdin + ("\n" if spec.stdin_add_newline else "")
     try:
         done = system.run(
-            argv,
-            timeout=arguments["timeout"],
-            stdin=arguments["stdin"].encode("utf-8"),
+            spec.words(),
+            timeout=spec.timeout,
+            stdin=stdin.encode("utf-8"),
             environment=system.environment,
-            directory=chdir,
+            directory=spec.chdir,
             emit=emit,
         )
     except FileNotFoundError:
         raise Refusal(
-            "cannot run `%s`" % argv[0], "there is no such program on this host", "install it first"
+            "cannot run `%s`" % program, "there is no such program on this host", "install it first"
         ) from None
-    found = _fields(argv, done.returncode, done.stdout, done.stderr)
+    found = _fields(spec, done.returncode, done.stdout, done.stderr)
     if done.timed_out:
         raise Refusal(
-            "`%s` did not end" % argv[0],
-            "it ran for %g s and was stopped" % arguments["timeout"],
+            "`%s` did not end" % program,
+            "it ran for %g s and was stopped" % spec.timeout,
             "set a longer `timeout`, in seconds",
             found,
         )
     if done.returncode != 0:
-        raise Refusal("`%s` %s" % (argv[0], _ending(done.returncode)), _tail(done.stderr or done.stdout), "", found)
+        raise Refusal("`%s` %s" % (program, _ending(done.returncode)), _tail(done.stderr or done.stdout), "", found)
     return found
 
 
-def _fields(argv: List[str], returncode: int, stdout: str, stderr: str) -> Dict[str, Any]:
+def fields(spec: Options, state: State) -> Dict[str, Any]:
+    """Why it did not run, where it did not."""
+    return {"msg": "not run, since %s" % state.reason} if state.reason else {}
+
+
+def _fields(spec: Options, returncode: int, stdout: str, stderr: str) -> Dict[str, Any]:
     out, err = stdout.rstrip("\r\n"), stderr.rstrip("\r\n")
     return {
-        "cmd": list(argv),
+        "cmd": spec.registered(),
         "rc": returncode,
         "stdout": out,
         "stderr": err,

@@ -204,7 +204,7 @@ def test_questions_are_asked_together_and_forgotten_after_an_action(monkeypatch:
     monkeypatch.setattr(worker, "load", lambda name: thing)
     monkeypatch.setattr(questions, "answer", answer)
     steps = [Step(number, "thing", {"value": value}) for number, value in enumerate(["", "", "b", "b"])]
-    assert worker._run_all(steps, System(blob=str), Line(), b"") is False  # type: ignore[arg-type]
+    assert worker._run_all(steps, System(blob=str), Line(), b"") == (False, False)  # type: ignore[arg-type]
     assert asked == [[("unit", ""), ("unit", ""), ("unit", "b"), ("unit", "b")], [("unit", "b")]]
 
 
@@ -213,11 +213,12 @@ def test_a_failed_step_stops_the_rest_unless_it_says_continue(monkeypatch: pytes
         raise Refusal("no")
 
     monkeypatch.setattr(worker, "load", lambda name: Thing(observe=refuse))
-    for on_failure, count in (("stop", 1), ("continue", 2)):
+    cases = {"stop stop": (1, True), "continue continue": (2, False), "later later stop stop": (3, True)}
+    for said, (count, stopped) in {**cases, "later continue stop": (2, True)}.items():
         line = Line()
-        steps = [Step(number, "thing", {}, on_failure=on_failure) for number in range(2)]
-        assert worker._run_all(steps, System(blob=str), line, b"") is (on_failure == "stop")  # type: ignore[arg-type]
-        assert len([event for event in line.events if isinstance(event, Result)]) == count
+        steps = [Step(number, "thing", {}, on_failure=on_failure) for number, on_failure in enumerate(said.split())]
+        outcome = worker._run_all(steps, System(blob=str), line, b"")  # type: ignore[arg-type]
+        assert (outcome[0], len([event for event in line.events if isinstance(event, Result)])) == (stopped, count)
 
 
 def test_sensitive_steps_show_lengths_and_keyed_hashes_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,3 +272,19 @@ def test_a_cancel_inside_an_action_is_no_fault_of_the_agent(monkeypatch: pytest.
 
     result = run(monkeypatch, Thing("other", apply=apply))
     assert result.error is not None and result.error["summary"] == "cancelled"
+
+
+@pytest.mark.parametrize(("spec", "simulated"), [({"simulated": True}, True), ({}, False)])
+def test_a_step_that_rests_on_stand_ins_says_so_even_when_it_fails(
+    monkeypatch: pytest.MonkeyPatch, spec: dict[str, bool], simulated: bool
+) -> None:
+    def refuse(spec: Any, system: System) -> str:
+        raise Refusal("no")
+
+    module = Thing(observe=refuse)
+    module.Spec = dict  # type: ignore[assignment]
+    monkeypatch.setattr(worker, "load", lambda name: module)
+    line = Line()
+    worker._run_all([Step(1, "thing", spec)], System(blob=str), line, b"")  # type: ignore[arg-type]
+    (result,) = [event for event in line.events if isinstance(event, Result)]
+    assert (result.status, result.simulated) == ("failed", simulated)

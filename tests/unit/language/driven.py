@@ -41,7 +41,13 @@ class Driven:
 
     @property
     def verdicts(self) -> list[tuple[str, str, str]]:
-        return [(item.title, item.result.status, item.message) for batch in self.batches for item in batch.verdicts]
+        said = [
+            item
+            for batch in self.batches
+            for verdicts in (batch.verdicts, *(step.then for step in batch.steps))
+            for item in verdicts
+        ]
+        return [(item.title, item.result.status, item.message) for item in said]
 
     def step(self, title: str) -> PlannedStep:
         return next(step for step in self.steps if step.title == title)
@@ -64,13 +70,16 @@ def driven(
     pending: tuple[str, ...] = (),
     facts: dict[str, Any] | None = None,
     login_user: str = "",
+    gathered: bool = True,
+    specified: Callable[..., Any] = specify,
     **options: Any,
 ) -> Driven:
     """Drive a play to its end. `answer` gives what differs from "ok" in a step's result."""
     folder = play.directory
     locks = {path.resolve(): "a" * 64 for path in folder.rglob("environment.yml")}
-    run = Run(load_inventory([folder / "hosts.yaml"]), translator=Translator(locks, specify), **options)
-    variables = HostVariables(run, host, facts or {"user": "root"}, ("gpu-01", "gpu-02"), login_user)
+
+    run = Run(load_inventory([folder / "hosts.yaml"]), translator=Translator(locks, specified), **options)
+    variables = HostVariables(run, host, facts or {"user": "root"}, ("gpu-01", "gpu-02"), login_user, gathered)
     cursor, results, seen = start(play, pending), {}, Driven()
     for _ in range(100):
         before = copy.deepcopy(cursor.facts)

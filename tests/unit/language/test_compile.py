@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driven import driven, loaded
+from driven import driven, loaded, specify
 
 from provision.compile import PlannedStep, handler_id
 
@@ -429,6 +429,34 @@ def test_shared_data_becomes_directories_and_links(tmp_path: Path) -> None:
     ]
 
 
+def test_shared_data_looks_at_its_file_system_before_it_makes_anything(tmp_path: Path) -> None:
+    text = """
+- hosts: all
+  vars: {server: storage}
+  shared_data:
+    path: /data
+    filesystem: {type: nfs4, source: "{{ server }}:/export", timeout: 5}
+    directories: [in]
+    links:
+      /srv/app/in: {target: in, parents: true}
+"""
+    seen = driven(loaded(tmp_path, text))
+    assert [(step.step.resource, step.step.spec) for step in seen.steps] == [
+        ("mounted", {"path": "/data", "type": "nfs4", "source": "storage:/export", "timeout": 5}),
+        ("file", {"path": "/data/in", "state": "directory"}),
+        ("link", {"path": "/srv/app/in", "target": "/data/in", "parents": True}),
+    ]
+    assert [step.step.on_failure for step in seen.steps] == ["stop"] * 3
+
+
+@pytest.mark.parametrize(
+    ("said", "path"), [("mounted: true", "/mnt/all/data"), ("filesystem: {mount_point: /mnt/all}", "/mnt/all")]
+)
+def test_shared_data_that_is_meant_to_be_mounted(tmp_path: Path, said: str, path: str) -> None:
+    seen = driven(loaded(tmp_path, f"- hosts: all\n  shared_data: {{path: /mnt/all/data, {said}}}\n"))
+    assert [(step.step.resource, step.step.spec) for step in seen.steps] == [("mounted", {"path": path})]
+
+
 def test_numbers_become_text_where_text_is_meant(tmp_path: Path) -> None:
     text = """
 - hosts: all
@@ -482,3 +510,60 @@ def test_blocks_and_imports_pass_on_what_they_say(tmp_path: Path) -> None:
     ]
     assert driven(play).titles == [["a", "c"]]
     assert driven(play, host="gpu-02").titles == [["c"]]
+
+
+def test_a_task_that_is_decided_between_two_steps_stays_between_them(tmp_path: Path) -> None:
+    text = """
+- hosts: all
+  tasks:
+    - {name: before, debug: {msg: 1}}
+    - {name: a, command: a}
+    - {name: between, debug: {msg: 2}}
+    - {name: b, command: "b {{ item }}", loop: [1, 2, 3], when: item != 2}
+    - {name: after, debug: {msg: 3}}
+"""
+    batch = driven(loaded(tmp_path, text)).batches[0]
+    assert [item.title for item in batch.verdicts] == ["before"]
+    told = [[step.title, *(item.title for item in step.then)] for step in batch.steps]
+    assert told == [["a", "between"], ["b (1)", "b (2)"], ["b (3)", "after"]]
+
+
+def test_all_items_of_a_loop_run_before_a_failed_one_ends_the_host(tmp_path: Path) -> None:
+    text = """
+- hosts: all
+  tasks:
+    - {name: a, command: "a {{ item }}", loop: [1, 2, 3]}
+    - {name: thought, assert: {that: item > 1}, loop: [1, 2, 0]}
+"""
+    seen = driven(loaded(tmp_path, text))
+    assert [step.step.on_failure for step in seen.steps] == ["later", "later", "stop"]
+    assert [(title, status) for title, status, _ in seen.verdicts] == [
+        ("thought (1)", "failed"),
+        ("thought (2)", "ok"),
+        ("thought (0)", "failed"),
+    ]
+    assert seen.batches[-1].failed and "item > 1" in str(seen.batches[-1].failed)
+
+
+def test_what_a_play_does_not_gather_its_templates_do_not_see_and_installers_do(tmp_path: Path) -> None:
+    text = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: seen, debug: {msg: "{{ facts is defined }} {{ ansible_hostname | default('none') }}"}}
+    - {name: made, conda_env: {name: e}}
+"""
+    told: set[str] = set()
+
+    def specified(lock: Any, options: dict[str, Any], variables: Any) -> Any:
+        told.add(variables["facts"]["python"])
+        return specify(lock, options, variables)
+
+    seen = driven(
+        loaded(tmp_path, text, {"environment.yml": "name: e\n"}),
+        facts={"user": "root", "hostname": "h", "python": "3.9.2"},
+        gathered=False,
+        specified=specified,
+    )
+    assert seen.verdicts[0][2] == "False none"
+    assert told == {"3.9.2"}

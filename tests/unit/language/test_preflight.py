@@ -45,6 +45,18 @@ def test_names_that_may_be_there_later_are_no_errors(tmp_path: Path, task: str) 
     check([plays], run, hosts)
 
 
+def test_a_play_that_gathers_no_facts_has_none_unless_one_before_it_did(tmp_path: Path) -> None:
+    blind = "- hosts: all\n  gather_facts: false\n  tasks: [{debug: {msg: '{{ ansible_hostname }}'}}]\n"
+    play, run, hosts = prepared(tmp_path, blind)
+    with pytest.raises(ProvisionError, match="`ansible_hostname` is undefined") as caught:
+        check([play], run, hosts)
+    assert caught.value.hint == "a play with `gather_facts: false` has no facts"
+    seeing = loaded(tmp_path, "- hosts: gpu-01\n  tasks: [{debug: }]\n")
+    check([seeing, play], run, {seeing: ["gpu-01"], play: ["gpu-01"]})
+    with pytest.raises(ProvisionError, match="undefined"):
+        check([seeing, play], run, {seeing: ["gpu-01"], **hosts})
+
+
 def test_a_name_that_only_some_hosts_have_is_an_error(tmp_path: Path) -> None:
     play, run, hosts = prepared(tmp_path, "- hosts: all\n  tasks: [{debug: {msg: '{{ port }}'}}]\n")
     with pytest.raises(ProvisionError, match="`port` is undefined"):
