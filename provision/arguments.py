@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from collections.abc import Mapping as Map
 from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
-
 from provision import modules
 from provision.errors import Mark, ProvisionError
+from provision.kinds import Misfit, conform
 from provision.modules import MODULES
 from provision.source import Mapping, Sequence, Template, nearest
 
@@ -145,8 +144,8 @@ def typed(word: str, key: str, value: Any, arguments: Mapping) -> Any:
         raise _mode(value, arguments)
     text = _texted(kind, value, arguments.get(key), arguments.texts.get(key))
     try:
-        return modules.validators(word)[key].validate_python(text)
-    except ValidationError as error:
+        return conform(kind, text)
+    except Misfit as error:
         raise _mistyped(word, key, value, error, arguments) from None
 
 
@@ -190,19 +189,17 @@ def _wants_text(kind: Any, arguments: list[Any]) -> bool:
     return kind is str or (str in arguments and not {int, float} & set(arguments))
 
 
-def _mistyped(word: str, key: str, value: Any, error: ValidationError, arguments: Mapping) -> ProvisionError:
-    first = error.errors(include_url=False)[0]
+def _mistyped(word: str, key: str, value: Any, error: Misfit, arguments: Mapping) -> ProvisionError:
     written = arguments.texts.get(key)
     hint = ""
     if isinstance(value, bool):
         hint = f'quote it if text is meant: "{written or value}"'
     elif isinstance(value, str):
-        hint = "a template can give it with `| int` or `| bool`" if "string" not in first["msg"] else ""
+        hint = "a template can give it with `| int` or `| bool`" if "string" not in error.wanted else ""
     return ProvisionError(
         f"`{_written(word, key)}` of `{word}` has the wrong type",
         where=arguments.value_mark(key),
-        cause=f"it is `{written if written is not None else value}`; "
-        + first["msg"].replace("Input should be", "it should be").replace("dictionary", "mapping"),
+        cause=f"it is `{written if written is not None else value}`; {error}",
         hint=hint,
     )
 

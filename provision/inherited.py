@@ -11,7 +11,7 @@ from typing import Any
 
 from provision import modules
 from provision.errors import Mark, ProvisionError
-from provision.playbook import Condition, Role, TaskKeywords, keywords, unknown_keyword
+from provision.playbook import Condition, Role, TaskKeywords, unknown_keyword
 from provision.source import Mapping, Sequence, Template, load
 from provision.variables import Layer
 
@@ -28,7 +28,7 @@ __all__ = [
     "within",
 ]
 
-_TASK_WORDS = keywords(TaskKeywords)
+_TASK_WORDS = TaskKeywords.words()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,17 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
-
-__all__ = ["DIRECTIVES", "IMPORTS", "META", "MODULES", "Module", "canonical", "spec_class", "validators"]
+__all__ = [
+    "DIRECTIVES",
+    "IMPORTS",
+    "META",
+    "MODULES",
+    "WITHOUT_FACTS",
+    "Module",
+    "canonical",
+    "options",
+    "spec_class",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +47,29 @@ _CONTENT = frozenset(("content", "content_blob", "delete_data", "state"))
 _PATH = {"dest": "path", "name": "path"}
 _PACKAGE = {"pkg": "name", "package": "name", "update-cache": "update_cache"}
 _SERVICE = {"daemon-reload": "daemon_reload", "unit": "name", "service": "name"}
-_ENVIRONMENT: dict[str, Any] = {"file": str, "keep": int, "post_link": dict[str, list[str]]}
+_ENVIRONMENT: dict[str, Any] = {
+    "file": str,
+    "keep": int,
+    "post_link": dict[str, list[str]],
+    "variants": list[dict[str, Any]],
+}
 _SHIPPED = frozenset(
     (
-        "lock", "listing_blob", "conda_blob", "pip_blob", "rattler_blob", "uv_blob", "platform", "floor", "provided",
-        "post_link_ignore", "simulated", "variables", "channel_mirrors", "index_mirrors",
+        "lock", "listing_blob", "conda_blob", "pip_blob", "rattler_blob", "rattler_lacks", "uv_blob", "platform",
+        "floor", "provided", "post_link_ignore", "simulated", "variables", "channel_mirrors", "index_mirrors",
     )
 )  # fmt: skip
 
 MODULES: dict[str, Module] = {
-    "app": Module("app", hidden=frozenset(("lock",)), required=("name",)),
+    "app": Module("app", hidden=frozenset(("lock", "supervisor_blob")), required=("name",)),
+    "app_control": Module("app_control", written=False),
+    "app_logs": Module("app_logs", written=False),
+    "app_status": Module("app_status", written=False),
     "apt": Module("package", _PACKAGE),
+    "blockinfile": Module("blockinfile", {"dest": "path", "name": "path", "content": "block"}, required=("path",)),
     "command": Module("command", free_form="cmd"),
     "conda_base": Module("conda_base"),
+    "conda_list": Module("conda_list", {"name": "prefix"}, required=("prefix",)),
     "conda_rollback": Module("conda_rollback", written=False),
     "conda_env": Module("conda_env", hidden=_SHIPPED, extra=_ENVIRONMENT),
     "copy": Module("file", {"dest": "path"}, _CONTENT - {"content"}, {"src": str, "content": Any}, required=("path",)),
@@ -61,9 +79,12 @@ MODULES: dict[str, Module] = {
     "gpu": Module("gpu"),
     "group": Module("group", required=("name",)),
     "link": Module("link", {"dest": "path", "src": "target"}, required=("path",)),
+    "mounted": Module("mounted", {"name": "path"}, required=("path",)),
+    "offboard": Module("offboard", written=False),
     "package": Module("package", _PACKAGE),
+    "reboot": Module("reboot", {"test": "test_command"}, frozenset(("since",))),
     "service": Module("service", _SERVICE),
-    "shell": Module("shell", {}, free_form="cmd"),
+    "shell": Module("shell", free_form="cmd", required=("cmd",)),
     "stat": Module("stat", _PATH, required=("path",)),
     "systemd": Module("service", _SERVICE),
     "systemd_service": Module("service", _SERVICE),
@@ -79,6 +100,11 @@ DIRECTIVES: dict[str, dict[str, Any]] = {
     "set_fact": {},
 }
 """What only thinks, with its options; `set_fact` takes any."""
+
+WITHOUT_FACTS = frozenset(
+    ("blockinfile", "command", "file", "git", "group", "link", "mounted", "shell", "stat", "user")
+)
+"""Resources that never look at the host's facts; for all others they are asked for."""
 
 META = ("flush_handlers", "noop")
 """What `meta` may ask for."""
@@ -135,9 +161,3 @@ def options(word: str) -> dict[str, Any]:
     hints = typing.get_type_hints(spec)
     own = {field.name: hints[field.name] for field in dataclasses.fields(spec) if field.name not in module.hidden}
     return own | dict(module.extra)
-
-
-@functools.cache
-def validators(word: str) -> dict[str, TypeAdapter[Any]]:
-    """A strict validator for each option of a word."""
-    return {name: TypeAdapter(kind, config=ConfigDict(strict=True)) for name, kind in options(word).items()}

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
+from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from provision.errors import Mark, ProvisionError, ProvisionErrors
+from provision.kinds import Misfit, conform
 from provision.source import Mapping, Template, kind_of, nearest
 from provision.variables import Layer
 
 __all__ = [
     "Condition",
+    "FileSystem",
     "LoopControl",
     "Play",
     "PlayKeywords",
@@ -26,40 +27,41 @@ __all__ = [
     "RoleEntry",
     "Section",
     "SharedData",
+    "SharedLink",
     "Task",
     "TaskKeywords",
+    "gathers",
     "validate",
 ]
 
 
-def _keep(value: Any, check: Any) -> Any:
-    """Validated, and kept as it was read, with its places."""
-    if not isinstance(value, Template):
-        check(value)
-    return value
+Flag = bool
+Variables = dict[str, Any]
+Names = str | list[str]
+Conditions = bool | str | list[bool | str]
+Items = list[Any]
 
 
-def _keep_text(value: Any, check: Any) -> Any:
-    check(value)
-    return value
+@dataclass_transform(kw_only_default=True)
+class Keywords:
+    """Words that may be written, with their types; a template may stand for any. A class's value is the default."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    @classmethod
+    def words(cls) -> set[str]:
+        """The words that may be written."""
+        return {name.rstrip("_") for name in cls.__annotations__}
+
+    @classmethod
+    @cache
+    def kinds(cls) -> dict[str, Any]:
+        """The type of each word."""
+        return {name.rstrip("_"): kind for name, kind in get_type_hints(cls).items()}
 
 
-Keep = WrapValidator(_keep)
-Text = Annotated[str, WrapValidator(_keep_text)]
-"""Text that may be a template."""
-Flag = Annotated[bool, Keep]
-"""A truth value, or a template of one."""
-Variables = Annotated[dict[str, Any], Keep]
-Names = Annotated[str | list[str], Keep]
-Conditions = Annotated[bool | str | list[bool | str], Keep]
-Items = Annotated[list[Any], Keep]
-
-
-class _Keywords(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class LoopControl(_Keywords):
+class LoopControl(Keywords):
     """How a loop is written and shown."""
 
     loop_var: str = "item"
@@ -67,10 +69,10 @@ class LoopControl(_Keywords):
     label: Any = None
 
 
-class TaskKeywords(_Keywords):
+class TaskKeywords(Keywords):
     """Keywords of a task, a handler, a block and an import, beside the one that says what to do."""
 
-    name: Text | None = None
+    name: str | None = None
     when: Conditions | None = None
     loop: Items | None = None
     loop_control: LoopControl | None = None
@@ -79,7 +81,7 @@ class TaskKeywords(_Keywords):
     listen: Names | None = None
     tags: Names | None = None
     become: Flag | None = None
-    become_user: Text | None = None
+    become_user: str | None = None
     environment: Variables | None = None
     vars: Variables | None = None
     changed_when: Conditions | None = None
@@ -89,7 +91,7 @@ class TaskKeywords(_Keywords):
     check_mode: Flag | None = None
 
 
-class RoleEntry(_Keywords):
+class RoleEntry(Keywords):
     """One item of a play's `roles`."""
 
     role: str | None = None
@@ -98,41 +100,63 @@ class RoleEntry(_Keywords):
     tags: Names | None = None
     when: Conditions | None = None
     become: Flag | None = None
-    become_user: Text | None = None
+    become_user: str | None = None
     environment: Variables | None = None
 
 
-class SharedData(_Keywords):
-    """`shared_data` of a play: directories below one path, and links on the host that point into it."""
+class FileSystem(Keywords):
+    """Which file system shared data is meant to be on, in the words of the `mounted` task."""
 
-    path: Text = "/data"
-    directories: Items = []
-    links: Variables = {}
-    owner: Text | None = None
-    group: Text | None = None
-    mode: Text | None = None
+    mount_point: str | None = None
+    type: str | None = None
+    source: str | None = None
+    timeout: float | None = None
+
+
+class SharedLink(Keywords):
+    """A link of `shared_data` with options; without any, the target alone is written."""
+
+    target: str
+    parents: Flag | None = None
+    dangling: Flag | None = None
+
+
+class SharedData(Keywords):
+    """`shared_data` of a play: directories below one path, and links on the host that point into it.
+
+    `mounted`: nothing is made unless a file system of its own is mounted at `path`; `filesystem` also says which.
+    """
+
+    path: str = "/data"
+    mounted: bool = False
+    filesystem: Variables | None = None
+    directories: Items = []  # noqa: RUF012
+    links: Variables = {}  # noqa: RUF012
+    owner: str | None = None
+    group: str | None = None
+    mode: str | None = None
     when: Conditions | None = None
     tags: Names | None = None
 
 
-class PlayKeywords(_Keywords):
+class PlayKeywords(Keywords):
     """Keywords of a play."""
 
-    name: Text | None = None
-    hosts: Annotated[str | list[str], Keep]
+    name: str | None = None
+    hosts: Names
     become: Flag | None = None
-    become_user: Text | None = None
+    become_user: str | None = None
     become_method: str | None = None
-    remote_user: Text | None = None
+    remote_user: str | None = None
     connection: str | None = None
-    gather_facts: Flag | None = None
+    gather_facts: bool = True
     environment: Variables | None = None
     vars: Variables | None = None
     vars_files: Items | None = None
     tags: Names | None = None
     roles: Items | None = None
     environments: Items | None = None
-    shared_data: Annotated[dict[str, Any] | list[dict[str, Any]], Keep] | None = None
+    shared_data: dict[str, Any] | list[dict[str, Any]] | None = None
     apps: Items | None = None
     pre_tasks: Items | None = None
     tasks: Items | None = None
@@ -266,6 +290,7 @@ class Play:
     remote_user: Any = None
     connection: str | None = None
     environment: tuple[Mapping, ...] = ()
+    gather_facts: bool = True
     secret_names: frozenset[str] = frozenset()
 
     @property
@@ -280,23 +305,47 @@ class Play:
         yield from self.handlers
 
 
+def gathers(plays: Sequence[Play], hosts: Sequence[Sequence[str]], host: str) -> bool:
+    """Whether one of the plays, each with its hosts, gathers the facts of a host; later plays see them too."""
+    return any(play.gather_facts and host in names for play, names in zip(plays, hosts, strict=False))
+
+
 @dataclass(frozen=True, slots=True)
 class Playbook:
     path: Path
     plays: tuple[Play, ...]
 
 
-Model = TypeVar("Model", bound=_Keywords)
+Model = TypeVar("Model", bound=Keywords)
 
 
 def validate(model: type[Model], content: Mapping, what: str, words: Sequence[str] = ()) -> Model:
     """The keywords of a mapping; raises ProvisionErrors, each with its place. `words` are further hints."""
+    found = list(_wrong(model, content, what, words))
+    if found:
+        raise found[0] if len(found) == 1 else ProvisionErrors(found)
     values = {("register_" if key == "register" else key): value for key, value in content.items()}
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        found = [_stated(item, model, content, what, words) for item in error.errors(include_url=False)]
-    raise found[0] if len(found) == 1 else ProvisionErrors(found)
+    if isinstance(values.get("loop_control"), Mapping):
+        values["loop_control"] = LoopControl(**values["loop_control"])
+    return model(**values)
+
+
+def _wrong(model: type[Keywords], content: Mapping, what: str, words: Sequence[str]) -> Iterator[ProvisionError]:
+    kinds = model.kinds()
+    for name, kind in kinds.items():
+        if name not in content:
+            if not hasattr(model, name) and name != "register":
+                yield ProvisionError(f"`{name}` is missing", where=content.mark, context=what)
+        elif LoopControl in get_args(kind) and isinstance(content[name], Mapping):
+            yield from _wrong(LoopControl, content[name], what, words)
+        elif not isinstance(content[name], Template):
+            try:
+                conform(kind, content[name])
+            except Misfit as error:
+                yield _misfit(name, content, error, what)
+    for key in content:
+        if key not in kinds:
+            yield unknown_keyword(key, content, what, {*kinds, *words})
 
 
 def unknown_keyword(key: Any, content: Mapping, what: str, words: set[str]) -> ProvisionError:
@@ -309,34 +358,19 @@ def unknown_keyword(key: Any, content: Mapping, what: str, words: set[str]) -> P
     return ProvisionError(f"unknown keyword `{key}`", where=where, context=what, hint=nearest(str(key), words))
 
 
-def keywords(model: type[_Keywords]) -> set[str]:
-    """The words that a model allows."""
-    return {name.rstrip("_") for name in model.model_fields}
-
-
-def _stated(error: Any, model: type[_Keywords], content: Mapping, what: str, words: Sequence[str]) -> ProvisionError:
-    path = ["register" if part == "register_" else part for part in error["loc"]]
-    owner, where = _locate(content, path)
-    name = path[0] if path else ""
-    if error["type"] == "extra_forbidden":
-        fields = keywords(model) if len(path) == 1 else keywords(LoopControl)
-        return unknown_keyword(path[-1], owner, what, fields | set(words))
-    if error["type"] == "missing":
-        return ProvisionError(f"`{name}` is missing", where=content.mark, context=what)
-    value = owner.get(path[-1]) if isinstance(owner, Mapping) and path else None
-    text = owner.texts.get(path[-1]) if isinstance(owner, Mapping) and path else None
-    quoted = text is not None and "string" in error["msg"]
+def _misfit(name: str, content: Mapping, error: Misfit, what: str) -> ProvisionError:
+    owner, where = _locate(content, (name, *error.path))
+    key = (name, *error.path)[-1]
+    value = owner.get(key) if isinstance(owner, Mapping) else None
+    text = owner.texts.get(key) if isinstance(owner, Mapping) else None
+    quoted = text is not None and "string" in error.wanted
     return ProvisionError(
         f"`{name}` has the wrong type",
         where=where,
         context=what,
         cause=f"it is {kind_of(value) if text is None else f'`{text}`'}",
-        hint=f'quote it: "{text}"' if quoted else _wanted(error["msg"]),
+        hint=f'quote it: "{text}"' if quoted else str(error),
     )
-
-
-def _wanted(message: str) -> str:
-    return message.replace("Input should be", "it should be").replace("dictionary", "mapping")
 
 
 def _locate(content: Mapping, path: Sequence[Any]) -> tuple[Mapping, Mark]:

@@ -13,10 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
-
 from provision import filters, modules
-from provision.playbook import UNSUPPORTED, LoopControl, PlayKeywords, RoleEntry, SharedData, TaskKeywords
+from provision.playbook import (
+    UNSUPPORTED,
+    FileSystem,
+    Keywords,
+    LoopControl,
+    PlayKeywords,
+    RoleEntry,
+    SharedData,
+    SharedLink,
+    TaskKeywords,
+)
 
 __all__ = ["reference"]
 
@@ -28,6 +36,8 @@ _KEYWORDS = (
     ("loop_control", LoopControl),
     ("Item of `roles`", RoleEntry),
     ("shared_data", SharedData),
+    ("`filesystem` of shared_data", FileSystem),
+    ("Link of shared_data", SharedLink),
 )
 _INTRODUCTION = """# Playbook reference
 
@@ -48,12 +58,12 @@ def reference() -> str:
     return "\n\n".join(line for part in parts for line in part) + "\n"
 
 
-def _keywords(title: str, model: type[BaseModel]) -> Iterator[str]:
+def _keywords(title: str, model: type[Keywords]) -> Iterator[str]:
     yield f"## {title}"
     yield str(model.__doc__)
     rows = (
-        (name.rstrip("_"), kind_words(field.annotation), "required" if field.is_required() else field.default)
-        for name, field in model.model_fields.items()
+        (name, kind_words(kind), getattr(model, "register_" if name == "register" else name, "required"))
+        for name, kind in model.kinds().items()
     )
     yield _table("keyword", rows)
 

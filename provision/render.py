@@ -6,6 +6,7 @@ the `Names` that a caller gives; must not know of hosts, plays or files beyond a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from provision.template_errors import UndefinedVariable, failed, place, syntax, 
 __all__ = ["KnownAfterApply", "Names", "NamesOf", "Renderer", "UndefinedVariable", "Unsettled"]
 
 MAX_REPEAT = 10_000_000
+_NAME = re.compile(r"\{\{ *([A-Za-z]\w*) *\}\}\Z", re.ASCII)
+_WORDS = frozenset(("true", "false", "none", "True", "False", "None", "not", "loop", "self", "super", "caller"))
 
 
 class Names(Protocol):
@@ -187,6 +190,8 @@ class Renderer:
     def check(self, template: Template, *, native: bool = True) -> NamesOf:
         """What a template needs, found without rendering it; raises ProvisionError where it does not parse."""
         found = self._names.get(template)
+        if found is None and native and (name := self._name(template)):
+            return NamesOf(frozenset((name,)), frozenset())
         if found is None:
             try:
                 tree = self._environment.parse(template)
@@ -210,8 +215,16 @@ class Renderer:
             found = self._compiled[key] = _compiled(self._environment, str(text), native)
         return found
 
+    def _name(self, text: str) -> str | None:
+        """The name that a template is nothing but, as most are: it needs no compiling."""
+        found = _NAME.match(text)
+        return found[1] if found and found[1] not in _WORDS and found[1] not in self._globals else None
+
     def _run(self, template: Template, names: Names, native: bool = True) -> Any:
+        name = self._name(template) if native else None
         try:
+            if name and (value := _found(names, name)) is not missing:
+                return _plain(value)
             return _execute(self._compile(template, native), names)
         except jinja2.TemplateSyntaxError as error:
             raise syntax(error, template) from None
@@ -231,6 +244,13 @@ def _undefined(error: _MissingName, template: Template, names: Names) -> Provisi
     if undefined.cause is not None:
         return through(undefined.cause, name)
     return undefined_name((owner, name), place(template, name, error.__traceback__), names.known(), names.looked())
+
+
+def _found(names: Names, name: str) -> Any:
+    try:
+        return names.find(name)
+    except UndefinedVariable:
+        return missing
 
 
 def _finalize(value: Any) -> Any:

@@ -5,9 +5,10 @@ Owns the order of layers and the magic variables. What a name's value is, is `va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from provision.inventory import Inventory
@@ -49,7 +50,8 @@ MAGIC = frozenset(
 class Run:
     """What all hosts of a run share; `facts_of` holds the facts of each host that has connected so far.
 
-    `extra` are `-e` variables. `tags` empty: all. `become`: as `-b`. `forward`: as `--forward`.
+    `extra` are `-e` variables. `tags` empty: all. `become`: as `-b`. `forward`: as `--forward`. `unsettled` are hosts
+    whose apps may turn out to clash once their facts are known.
     """
 
     inventory: Inventory
@@ -62,17 +64,22 @@ class Run:
     become: bool = False
     forward: bool = False
     facts_of: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
 class HostVariables:
-    """One host in one play. `login_user` is who logged in, "" where that is who the agent runs as."""
+    """One host in one play. `login_user` is who logged in, "" where that is who the agent runs as.
+
+    `gathered`: the play's templates see the facts; provision itself knows them in any case.
+    """
 
     run: Run
     host: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     play_hosts: tuple[str, ...] = ()
     login_user: str = ""
+    gathered: bool = True
 
 
 class Scopes:
@@ -122,9 +129,7 @@ class Scopes:
 
     def _role_magic(self, role: Role | None) -> tuple[Layer, ...]:
         names = (
-            {"role_name": role.name, "ansible_role_name": role.name, "role_path": str(role.path.resolve())}
-            if role
-            else {}
+            {"role_name": role.name, "ansible_role_name": role.name, "role_path": _resolved(role.path)} if role else {}
         )
         return (Layer("the role", names),) if names else ()
 
@@ -138,7 +143,7 @@ class Scopes:
         run, play = self.host.run, self.play
         exported = tuple(role.variables for role in reversed(play.roles) if role.variables.values)
         inventory = run.inventory.variables(self.host.host, play.directory)
-        facts = (Layer("facts", fact_variables(self.host.facts)),) if self.host.facts else ()
+        facts = (Layer("facts", fact_variables(self.host.facts)),) if self.host.facts and self.host.gathered else ()
         return (*exported, *play.variables, *facts, Layer("the inventory", inventory))
 
     @cached_property
@@ -174,9 +179,9 @@ class Scopes:
             "ansible_play_hosts_all": list(self.host.play_hosts),
             "ansible_play_batch": list(self.host.play_hosts),
             "ansible_play_name": self.play.name,
-            "playbook_dir": str(self.play.directory.resolve()),
-            "inventory_dir": str((source if source.is_dir() else source.parent).resolve()) if source else "",
-            "inventory_file": str(source.resolve()) if source else "",
+            "playbook_dir": _resolved(self.play.directory),
+            "inventory_dir": _resolved(source if source.is_dir() else source.parent) if source else "",
+            "inventory_file": _resolved(source) if source else "",
             "ansible_check_mode": run.check,
             "omit": OMIT,
         }
@@ -210,10 +215,16 @@ class HostsView(Mapping[str, Any]):
         return Scopes(self._scopes.play, other, {}).whole()
 
 
-def _secret_names(play: Play, renderer: Renderer) -> Iterable[str]:
-    for task in play.tasks:
-        if task.module == "app" and "secrets" in task.arguments:
-            yield from _names_in(task.arguments["secrets"], renderer)
+@lru_cache(maxsize=1024)
+def _resolved(path: Path) -> str:
+    """Links followed; kept, as every task of every host asks for the same few."""
+    return str(path.resolve())
+
+
+@lru_cache(maxsize=64)
+def _secret_names(play: Play, renderer: Renderer) -> frozenset[str]:
+    apps = [task for task in play.tasks if task.module == "app" and "secrets" in task.arguments]
+    return frozenset(name for task in apps for name in _names_in(task.arguments["secrets"], renderer))
 
 
 def _names_in(value: Any, renderer: Renderer) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Optional
 
-__all__ = ["head"]
+__all__ = ["head", "is_remote"]
 
 
 def head(directory: str) -> Optional[str]:
@@ -18,6 +18,26 @@ def head(directory: str) -> Optional[str]:
     common = os.path.normpath(os.path.join(folder, shared)) if shared else folder
     reference = text[len("ref: ") :]
     return _line(os.path.join(common, reference)) or _packed(common, reference)
+
+
+def is_remote(directory: str, name: str, url: str) -> bool:
+    """Whether the checkout's configuration plainly says that its remote of that name is at `url`.
+
+    False also where only git could tell: included files, quoted or continued values.
+    """
+    try:
+        with open(os.path.join(directory, ".git", "config"), encoding="utf-8", errors="replace") as stream:
+            lines = [line.strip() for line in stream]
+    except OSError:
+        return False
+    sections = [line for line in lines if line.startswith("[")]
+    header = '[remote "%s"]' % name
+    if sections.count(header) != 1 or any(line.startswith(("[include", "[url ")) for line in sections):
+        return False
+    begin = lines.index(header) + 1
+    end = next((at for at in range(begin, len(lines)) if lines[at].startswith("[")), len(lines))
+    urls = [line for line in lines[begin:end] if line.startswith("url")]
+    return urls == ["url = " + url] and not any(character in url for character in "\"\\#;")
 
 
 def _git_directory(directory: str) -> Optional[str]:

@@ -51,7 +51,7 @@ class Dispatch:
         self._running: Optional[Worker] = None
         self._batches: Deque[Batch] = deque()
         self._filling: Dict[int, Batch] = {}
-        self._shared: Dict[str, Any] = {"pending": [], "notes": {}}
+        self._shared: Dict[str, Any] = {"pending": [], "notes": {}, "failed": False}
         self._closing = False
         self._cancelled: Optional[float] = None
         self._forced = 0
@@ -164,6 +164,7 @@ class Dispatch:
     def _close_batch(self) -> None:
         """Steps without a result are skipped, and the batch has its end."""
         batch = self._batches.popleft()
+        self._shared["failed"] = False
         for result in batch.rest():
             self.tell(result)
         self.tell(End(batch.number))
@@ -186,7 +187,9 @@ class Dispatch:
         for step in steps:
             self.tell(Result(step["id"], "failed", error=failure))
             batch.ended()
-            if step.get("on_failure", "stop") == "stop":
+            on_failure = step.get("on_failure", "stop")
+            self._shared["failed"] = self._shared["failed"] or on_failure != "continue"
+            if self._shared["failed"] and on_failure != "later":
                 return False
         return True
 
@@ -273,7 +276,7 @@ class Dispatch:
 
     def _done(self, message: Dict[str, Any]) -> None:
         self._running = None
-        self._shared = {"pending": message["pending"], "notes": message["notes"]}
+        self._shared = {name: message[name] for name in ("pending", "notes", "failed")}
         if message["stopped"]:
             self._close_batch()
         else:

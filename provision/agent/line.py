@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections import deque
-from typing import Any, Deque, Dict, Optional, Tuple
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
-from .protocol import Decoder, HostEvent, encode, to_message
+from .protocol import Decoder, HostEvent, Result, Started, encode, to_message
 from .resource import Refusal
 from .spawn import Cancelled, Watch
 
 __all__ = ["Line"]
+
+_HELD = 0.01
 
 
 class Line(Watch):
@@ -26,14 +29,29 @@ class Line(Watch):
         self._decoder = Decoder()
         self._inbox: Deque[Dict[str, Any]] = deque()
         self._cancelled = self._stopping = False
+        self._held: List[bytes] = []
+        self._held_since = 0.0
 
     def send(self, message: Dict[str, Any]) -> None:
         """Send a message of our own to the pump."""
         self._write(encode(message))
 
     def event(self, event: HostEvent) -> None:
-        """Send what the control node is to know."""
-        self._write(encode(to_message(event)))
+        """Send what the control node is to know; of quick steps several together, each within about 10 ms."""
+        frame = encode(to_message(event))
+        if not isinstance(event, (Started, Result)):
+            self._write(frame)
+            return
+        now = time.monotonic()
+        self._held_since = self._held_since if self._held else now
+        self._held.append(frame)
+        if now - self._held_since > _HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is held; called before anything that may take long."""
+        if self._held:
+            self._write(b"")
 
     def receive(self) -> Dict[str, Any]:
         """The next message; Cancelled when the pump is gone."""
@@ -119,6 +137,7 @@ class Line(Watch):
         self.descriptor = None
 
     def _write(self, data: bytes) -> None:
+        data, self._held = b"".join((*self._held, data)), []
         try:
             while data:
                 data = data[os.write(self._writes, data) :]

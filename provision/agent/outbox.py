@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from itertools import islice
 from typing import Deque, Dict, Optional
 
 __all__ = ["Outbox"]
 
 CAP = 4 << 20
 """Bytes that may wait before output of steps goes to a file."""
+_AT_ONCE = 64
 SPOOL_LIMIT = 1 << 30
 """Bytes of output that are kept on the host; more are counted only."""
 
@@ -34,12 +36,11 @@ class Outbox:
         return bool(self._frames)
 
     def put(self, frame: bytes) -> None:
-        """Add a frame, whatever waits, and write what can be written now."""
+        """Add a frame, whatever waits; `flush` writes it, so that what comes together goes together."""
         if self.closed:
             return
         self._frames.append(frame)
         self._waiting += len(frame)
-        self.flush()
 
     def full(self) -> bool:
         """Whether so much waits that output of steps should not be added."""
@@ -81,7 +82,7 @@ class Outbox:
         taken = False
         while self._frames:
             try:
-                count = os.write(self.descriptor, self._frames[0])
+                count = os.writev(self.descriptor, list(islice(self._frames, _AT_ONCE)))
             except BlockingIOError:
                 break
             except OSError:
@@ -91,8 +92,13 @@ class Outbox:
                 break
             taken = True
             self._waiting -= count
-            if count == len(self._frames[0]):
-                self._frames.popleft()
-            else:
-                self._frames[0] = self._frames[0][count:]
+            self._written(count)
         return taken
+
+    def _written(self, count: int) -> None:
+        """Drop what was written, from the front."""
+        while count >= len(self._frames[0]):
+            count -= len(self._frames.popleft())
+            if not count:
+                return
+        self._frames[0] = self._frames[0][count:]

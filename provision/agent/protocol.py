@@ -123,7 +123,8 @@ class Step:
 
     `id` is unique within a host's run. `user`: None is the user that the agent runs as. `check`: observe and decide
     only. `depth`: how deep to look, "seal", "files" or "hashes". `on_failure`: "stop" (run nothing more until the
-    control node answers) or "continue". `notify`: handlers to write into the journal before the first action;
+    control node answers), "later" (stop too, but after the next step that does not say so: items of a loop), or
+    "continue". `notify`: handlers to write into the journal before the first action;
     `clears`: handlers that leave the journal when this step did not fail.
     """
 
@@ -237,6 +238,7 @@ HostEvent = Union[Boot, Ready, Need, Started, Progress, Output, Result, End, Fat
 _KINDS = {
     kind.__name__.lower(): kind for kind in (Boot, Ready, Need, Started, Progress, Output, Result, End, Fatal, Beat)
 }
+_ALLOWED: Dict[type, Dict[str, Tuple[type, ...]]] = {}
 _TYPES: Dict[str, Tuple[type, ...]] = {
     "int": (int,),
     "str": (str,),
@@ -244,6 +246,11 @@ _TYPES: Dict[str, Tuple[type, ...]] = {
     "float": (int, float),
     "Optional[Dict[str, Any]]": (dict, type(None)),
 }
+
+
+def _allowed(annotation: str) -> Tuple[type, ...]:
+    """Exact types of what JSON gives: true is no number."""
+    return _TYPES.get(annotation) or ((dict,) if annotation.startswith("Dict") else (list,))
 
 
 def to_message(event: HostEvent) -> Dict[str, Any]:
@@ -257,13 +264,13 @@ def from_message(message: Dict[str, Any]) -> HostEvent:
     kind = _KINDS.get(values.pop("type"))
     if kind is None:
         raise ProtocolError("an unknown message %r" % message["type"][:40])
-    known = {f.name: f for f in fields(kind)}
+    if kind not in _ALLOWED:
+        _ALLOWED[kind] = {f.name: _allowed(str(f.type)) for f in fields(kind)}
+    known = _ALLOWED[kind]
     for key, value in values.items():
         if key not in known:
             raise ProtocolError("%s with an unknown key %r" % (message["type"], key[:40]))
-        annotation = str(known[key].type)
-        allowed = _TYPES.get(annotation) or ((dict,) if annotation.startswith("Dict") else (list,))
-        if not isinstance(value, allowed) or (isinstance(value, bool) and annotation in ("int", "float")):
+        if type(value) not in known[key]:
             raise ProtocolError("%s with a wrong %s" % (message["type"], key))
     try:
         return kind(**values)

@@ -80,10 +80,8 @@ class Pump:
         reads += [self._wake] if self._wake is not None else []
         reads += self._question.descriptors() if self._question else []
         boxes = [self._outbox, *(worker.outbox for worker in workers.values())]
-        writes = {box.descriptor: box for box in boxes if box}
-        ready, writable, _ = select.select(reads, list(writes), [], self._pause())
-        for descriptor in writable:
-            writes[descriptor].flush()
+        writes = [box.descriptor for box in boxes if box]
+        ready, _, _ = select.select(reads, writes, [], self._pause())
         for descriptor in ready:
             if descriptor == self._source:
                 self._hear()
@@ -95,6 +93,8 @@ class Pump:
             elif self._question and descriptor in self._question.descriptors():
                 self._question.take(descriptor)
         self._look_at_the_time()
+        for box in (self._outbox, *(worker.outbox for worker in self._dispatch.workers().values())):
+            box.flush()
 
     def _pause(self) -> float:
         """Seconds until something is due."""

@@ -58,6 +58,9 @@ class Watch:
     def group(self, leader: int) -> None:
         """Told of the process group that runs now, and of 0 when it ended."""
 
+    def flush(self) -> None:
+        """Called before anything that may take long."""
+
 
 def find_program(name: str, path: str) -> str:
     """Where the program is; FileNotFoundError when it is nowhere on `path`."""

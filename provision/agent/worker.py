@@ -6,7 +6,7 @@ Runs in a process of its own for one user (`crew.py` makes it). Must not know an
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 from . import questions, shown
 from .line import Line
@@ -56,23 +56,25 @@ def serve(line: Line, system: System, key: bytes) -> None:
         elif message["type"] == "run":
             system.pending.update(message["pending"])
             system.notes.update(message["notes"])
-            stopped = _run_all(steps, system, line, key)
+            stopped, failed = _run_all(steps, system, line, key, message["failed"])
             shared = {name: note for name, note in system.notes.items() if not isinstance(note, bytes)}
-            line.send({"type": "done", "stopped": stopped, "pending": sorted(system.pending), "notes": shared})
+            ended = {"type": "done", "stopped": stopped, "failed": failed}
+            line.send({**ended, "pending": sorted(system.pending), "notes": shared})
             steps = []
 
 
-def _run_all(steps: List[Step], system: System, line: Line, key: bytes) -> bool:
-    """Run steps in order; true when one failed that stops the rest."""
+def _run_all(steps: List[Step], system: System, line: Line, key: bytes, failed: bool = False) -> Tuple[bool, bool]:
+    """Run steps in order; whether the rest is stopped, and whether one failed that stops it later."""
     for index, step in enumerate(steps):
         if line.stopping():
-            return True
+            return True, failed
         _ask_together(steps[index:], system)
         result = _perform(step, system, line, key)
         line.event(result)
-        if result.status == "failed" and step.on_failure == "stop":
-            return True
-    return False
+        failed = failed or (result.status == "failed" and step.on_failure != "continue")
+        if failed and step.on_failure != "later":
+            return True, failed
+    return False, failed
 
 
 def _ask_together(steps: List[Step], system: System) -> None:
@@ -117,7 +119,7 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
         error=shown.error(failure, step) if failure else None,
         seconds=round(time.monotonic() - began, 4),
         cut=cut,
-        simulated=bool(fields.get("simulated")),
+        simulated=bool(fields.get("simulated") or step.spec.get("simulated")),
     )
 
 
@@ -178,12 +180,17 @@ def _before(step: Step, line: Line) -> Callable[[Action], None]:
     first = [True]
 
     def before(action: Action) -> None:
+        line.flush()
         line.action("")
         if line.cancelled():
             raise Cancelled
         if first[0] and step.notify:
             line.ask({"type": "journal", "step": step.id})
         first[0] = False
+        if action.must_finish:
+            from .scope import leave_session
+
+            leave_session("%s %s" % (action.verb.word, action.target))
         line.action("%s %s" % (action.verb.word, action.target) if action.must_finish else "")
 
     return before

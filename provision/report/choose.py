@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from provision.events import Event
 from provision.options import Shown
 from provision.report import Report
 from provision.report.document import JsonLines, JsonReport, JunitReport
-from provision.report.live import LiveScreen
 from provision.report.tally import Tally
-from provision.report.text import TextReport
+
+if TYPE_CHECKING:
+    from provision.report.live import LiveScreen
 
 __all__ = ["Reporting", "reporting"]
 
@@ -43,5 +44,9 @@ def reporting(shown: Shown) -> Reporting:
     reports: dict[str, Callable[[TextIO], Report]] = {"json": JsonReport, "jsonl": JsonLines, "junit": JunitReport}
     if shown.output in reports:
         return Reporting(reports[shown.output](sys.stdout), None)
+    # imported here: rich costs start-up time that the other forms need not pay
+    from provision.report.live import LiveScreen
+    from provision.report.text import TextReport
+
     text = TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live)
     return Reporting(text, LiveScreen() if live else None)

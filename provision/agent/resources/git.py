@@ -93,7 +93,7 @@ def observe(spec: Spec, system: System) -> State:
     wanted, reference = _wanted(spec, system)
     if kind != "checkout":
         return State(kind, None, "", wanted, reference)
-    url = _line(_git(system, spec, "config", "--get", "remote.%s.url" % spec.remote))
+    url = spec.repo if checkout.is_remote(spec.dest, spec.remote, spec.repo) else _remote(spec, system)
     if head == wanted or head is None:
         return State(kind, head, url, wanted, reference)
     return State(kind, head, url, wanted, reference, dirty=_changed(system, spec), local=_local(system, spec, head))
@@ -154,6 +154,10 @@ def _refuse_losses(spec: Spec, state: State) -> None:
             "its commit %s is in no branch and not what was deployed" % (state.head or "")[:12],
             "push them, or give them a branch there, then run again",
         )
+
+
+def _remote(spec: Spec, system: System) -> str:
+    return _line(_git(system, spec, "config", "--get", "remote.%s.url" % spec.remote))
 
 
 def _kind(dest: str) -> str:
