@@ -20,12 +20,13 @@ from provision.inventory import load_inventory
 from provision.listing import inventory_paths
 from provision.options import Shown, Where
 from provision.playbook import Play, Section, Task
+from provision.printable import printable
 from provision.report.tally import Tally, host_names
-from provision.report.text import console, printable
+from provision.report.text import console
 from provision.scopes import Run
 from provision.source import Mapping as Placed
 
-__all__ = ["facts", "rollback", "run"]
+__all__ = ["facts", "one_task_job", "rollback", "run"]
 
 COMMAND_LINE = Mark("the command line", 1, 1)
 
@@ -34,7 +35,7 @@ def run(argv: Sequence[str], *, hosts: str, where: Where, shown: Shown) -> int:
     """`provision run -- ARGV`: its output, identical ones once with their hosts."""
     if not argv:
         raise ProvisionError("`run` needs a command", hint="write it after `--`: provision run -- nvidia-smi -L")
-    job = _job("run", hosts, where, "command", {"argv": list(argv)}, "Run " + " ".join(argv))
+    job = one_task_job("run", hosts, where, "command", {"argv": list(argv)}, "Run " + " ".join(argv))
     if shown.output != "text":
         return run_job(job, shown).exit_code
     outputs = _Outputs()
@@ -45,7 +46,7 @@ def run(argv: Sequence[str], *, hosts: str, where: Where, shown: Shown) -> int:
 def facts(hosts: str, *, where: Where) -> int:
     """`provision facts`: one JSON object, host by host."""
     collected = _Facts()
-    execute(_job("facts", hosts, where, None, {}, "Facts"), collected)
+    execute(one_task_job("facts", hosts, where, None, {}, "Facts"), collected)
     return collected.tally.exit_code
 
 
@@ -54,7 +55,8 @@ def rollback(environment: str, *, hosts: str, root: str | None, yes: bool, where
     arguments: dict[str, Any] = {"name": environment}
     if root:
         arguments["root"] = root
-    job = _job("rollback", hosts, where, "conda_rollback", arguments, f"Environment {environment} is rolled back", True)
+    title = f"Environment {environment} is rolled back"
+    job = one_task_job("rollback", hosts, where, "conda_rollback", arguments, title, become=True, lock="exclusive")
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise ProvisionError("`rollback` changes hosts and there is no terminal to ask on", hint="say -y")
@@ -63,7 +65,7 @@ def rollback(environment: str, *, hosts: str, root: str | None, yes: bool, where
     return run_job(job, shown).exit_code
 
 
-def _job(
+def one_task_job(
     command: str,
     hosts: str,
     where: Where,
@@ -71,8 +73,12 @@ def _job(
     arguments: Mapping[str, Any],
     title: str,
     become: bool = False,
+    lock: str = "none",
 ) -> Job:
-    """A play of one task, or of none; what the command line says is text, never a template."""
+    """A play of one task, or of none; what the command line says is text, never a template.
+
+    `lock`: how the host is held: "none", "shared" or "exclusive".
+    """
     inventory = load_inventory(inventory_paths(where))
     tasks = (_task(word, arguments, title),) if word else ()
     play = Play(
@@ -87,7 +93,6 @@ def _job(
     )
     chosen = tuple(inventory.select(hosts, where.limit))
     known = Run(inventory, extra=extra_variables(where.extra_vars), become=where.become)
-    lock = "exclusive" if command == "rollback" else "none"
     return Job(command, (play,), (chosen,), known, login(where), where.forks, lock)
 
 
@@ -123,6 +128,9 @@ class _Outputs:
             for stream, text in ((out, stdout), (err, stderr)):
                 if text.strip():
                     stream.print(printable(text.rstrip("\n")))
+        simulated = [name for name, host in self.tally.hosts.items() if host.simulated]
+        if simulated:
+            err.print(f"{host_names(simulated, len(self.tally.hosts))}: simulated GPUs", style="dim")
         for name, host in self.tally.hosts.items():
             if host.error and (host.unreachable or not self._said):
                 err.print(f"{name}: {host.error}")

@@ -27,6 +27,7 @@ from provision.roles import load_playbook
 from provision.scopes import Run
 from provision.target import Login
 from provision.translate import Translator
+from provision.variant_files import uses
 
 __all__ = ["apply", "confirmed", "load_job", "login", "plan", "run_job"]
 
@@ -90,7 +91,8 @@ def load_job(command: str, playbook: Path, what: What, where: Where) -> Job:
     hosts_of = dict(zip(plays, hosts, strict=True))
     check(plays, run, hosts_of)
     known = settings(inventory, [host for group in hosts for host in group])
-    locks = prepare(environment_files(plays, run, hosts_of), known, strict=what.strict, report=_say)
+    files, meant = environment_files(plays, run, hosts_of), uses(plays, run, hosts_of)
+    locks = prepare(files, known, uses=meant, strict=what.strict, report=_say)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
     return Job(command, tuple(plays), hosts, run, login(where), where.forks)
 

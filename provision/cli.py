@@ -79,6 +79,57 @@ def plan(
 
 
 @app.command
+def verify(
+    playbook: Path | None = None,
+    *,
+    deep: Annotated[bool, Parameter("--deep", group=WHAT, negative="")] = False,
+    busy: Annotated[bool, Parameter("--busy", group=WHAT, negative="")] = False,
+    watch: Annotated[str | None, Parameter("--watch", group=WHAT)] = None,
+    output: Annotated[Literal["text", "json", "junit"], Parameter(("--output", "-o"), group=SHOWN)] = "text",
+    html: Annotated[Path | None, Parameter("--html", group=SHOWN)] = None,
+    metrics: Annotated[Path | None, Parameter("--metrics", group=SHOWN)] = None,
+    verbose: Annotated[bool, Parameter(("--verbose", "-v"), group=SHOWN, negative="")] = False,
+    where: Where = Where(),
+) -> int:
+    """Say whether every host is what a playbook says and really works; changes nothing.
+
+    Exit code: 0 all true, 1 an error before any host, 2 something is not true, 4 a host was unreachable (added up: 6).
+
+    Parameters
+    ----------
+    playbook
+        The playbook's file. Default: the only one in playbooks/.
+    deep
+        Hash every file of every environment, and import what each declares.
+    busy
+        Compute also on GPUs that are in use.
+    watch
+        Repeat at this interval (`30s`, `5m`, `1h`) until Ctrl-C, and print only what changed.
+    output
+        Form of standard output.
+    html
+        Also write one offline HTML file.
+    metrics
+        Also write metrics for the textfile collector of Prometheus' node_exporter.
+    verbose
+        Also show what was found right.
+    """
+    from provision.verify import command
+    from provision.verify.probes import Depth
+
+    return command.verify(
+        playbook,
+        where=where,
+        depth=Depth(deep=deep, busy=busy),
+        output=output,
+        verbose=verbose,
+        html=html,
+        metrics=metrics,
+        every=watch,
+    )
+
+
+@app.command
 def lock(
     files: Annotated[list[Path], Parameter(negative="")] | None = None,
     /,
@@ -93,7 +144,7 @@ def lock(
     Parameters
     ----------
     files
-        environment.yml files or playbooks. Default: every roles/*/environment.yml.
+        environment.yml files, folders or playbooks. Default: every `roles/*/environment*.yml`.
     check
         Write nothing; exit with 1 when a lock is missing or stale.
     upgrade
@@ -158,6 +209,34 @@ def run(
 
 
 @app.command
+def offboard(
+    hosts: Annotated[list[str], Parameter(negative="")],
+    /,
+    *,
+    forget: Annotated[bool, Parameter("--forget", negative="")] = False,
+    yes: Annotated[bool, Parameter(("--yes", "-y"), negative="")] = False,
+    where: Where = Where(),
+    shown: Shown = Shown(),
+) -> int:
+    """Remove what provision made from hosts (apps, environments, its own state; data stays), then their entries.
+
+    Exit code: 0 fine, 1 an error before any host, 2 a host failed, 4 a host was unreachable (added up: 6).
+
+    Parameters
+    ----------
+    hosts
+        Names of hosts in the inventory.
+    forget
+        Only take the hosts out of the inventory; they are not contacted.
+    yes
+        Do not ask; needed where there is no terminal.
+    """
+    from provision.onboarding import offboard as leaving
+
+    return leaving.offboard(hosts, forget=forget, yes=yes, where=where, shown=shown)
+
+
+@app.command
 def facts(
     hosts: str = "all",
     *,
@@ -213,13 +292,17 @@ def completion(shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
     return 0
 
 
+app.command("provision.apps:app", name="app")
+app.command("provision.env_commands:app", name="env")
 app.command("provision.lab.cli:app", name="lab")
+app.command("provision.linting:lint", name="lint")
+app.command("provision.what_if_command:what_if", name="what-if")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command `provision`: runs one subcommand and exits with its code."""
     try:
-        code = app(argv, exit_on_error=True, print_error=True)
+        code = app(argv, exit_on_error=True, print_error=True, result_action="return_value")
     except ProvisionError as error:
         print(error, file=sys.stderr)
         code = error.exit_code

@@ -11,22 +11,26 @@ import os
 import secrets
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.compile import HostVariables
+from provision import fact_store
+from provision.asking import Outlet, Terminal
+from provision.clashes import clashes_on
+from provision.compile import HostVariables, next_batch
+from provision.errors import ProvisionErrors
 from provision.events import Event, RunEnded, RunStarted
 from provision.inventory import Inventory
-from provision.playbook import Play
+from provision.modules import DIRECTIVES, MODULES, WITHOUT_FACTS
+from provision.playbook import Play, gathers
 from provision.preflight import may_become
 from provision.report import Report
 from provision.runner import Runnable, run_sessions
 from provision.scopes import Run, Scopes
-from provision.session import Opened, Session
+from provision.session import NextBatch, Opened, Session
 from provision.target import Login, target
 from provision.transport import Connection, Target
 from provision.variables import HostView
@@ -48,34 +52,29 @@ class Job:
     login: Login
     forks: int
     lock: str = "exclusive"
+    compilers: Mapping[str, NextBatch] = field(default_factory=dict)
+    """Hosts whose batches are not simply those of their plays."""
 
 
 def execute(job: Job, report: Report) -> None:
     """Run a job and tell the report everything; closes the report."""
     begun = time.monotonic()
     identity = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
-    emit = _serial(report)
+    outlet = Outlet(report)
+    emit = outlet.emit
+    _terminal().begin(outlet)
+    _prompts()  # made here, since hosts that ask for it at once would each get their own
     everyone = tuple(dict.fromkeys(host for hosts in job.hosts for host in hosts))
     emit(RunStarted(job.command, identity, everyone, job.run.check))
     sessions = {host: _session(job, host, _hello(job, identity), emit) for host in everyone}
     plays = [_begin(job, index, sessions) for index in range(len(job.plays))]
-    interrupted = run_sessions(plays, forks=job.forks)
+    interrupted = run_sessions(plays, forks=job.forks, interrupted=_terminal().give_up)
     for session in sessions.values():
         if not interrupted:
             session.close()
+    _close_bastions()
     emit(RunEnded(time.monotonic() - begun, interrupted))
     report.close()
-
-
-def _serial(report: Report) -> Callable[[Event], None]:
-    """One event at a time, whichever thread it comes from."""
-    lock = threading.Lock()
-
-    def emit(event: Event) -> None:
-        with lock:
-            report.add(event)
-
-    return emit
 
 
 def _hello(job: Job, identity: str) -> dict[str, Any]:
@@ -107,10 +106,33 @@ def _session(job: Job, host: str, hello: Mapping[str, Any], emit: Callable[[Even
     hosts_of = {id(play): hosts for play, hosts in zip(job.plays, job.hosts, strict=True)}
 
     def variables(play: Play, facts: Mapping[str, Any], user: str) -> HostVariables:
-        job.run.facts_of[host] = facts
-        return HostVariables(job.run, host, facts, hosts_of[id(play)], user)
+        if host not in job.run.facts_of:
+            _refuse_clashes(job, host, facts)
+            fact_store.remember(job.run.inventory, host, facts)
+        gathered = gathers(job.plays[: job.plays.index(play) + 1], job.hosts, host)
+        job.run.facts_of[host] = facts if gathered else {}
+        return HostVariables(job.run, host, facts, hosts_of[id(play)], user, gathered)
 
-    return Session(host, lambda: _open(host_target(job, host), {**hello, "host": host}), variables, emit)
+    compiler = job.compilers.get(host, next_batch)
+    asked = host in job.compilers or gathers(job.plays, job.hosts, host) or _needs_facts(job, host)
+    own = {**hello, "host": host, "facts": asked}
+    return Session(host, lambda: _open(host_target(job, host), own), variables, emit, compiler)
+
+
+def _needs_facts(job: Job, host: str) -> bool:
+    """Whether a task that may reach the host is done by means of facts, gathered or not."""
+    plays = [play for play, hosts in zip(job.plays, job.hosts, strict=True) if host in hosts]
+    words = {task.module for play in plays for task in play.tasks} - set(DIRECTIVES)
+    return any(MODULES[word].resource not in WITHOUT_FACTS for word in words)
+
+
+def _refuse_clashes(job: Job, host: str, facts: Mapping[str, Any]) -> None:
+    """ProvisionError, before any step of the host, for apps that clash as its facts show."""
+    if host not in job.run.unsettled:
+        return
+    errors = clashes_on(host, facts, job.plays, job.run, dict(zip(job.plays, job.hosts, strict=True)))
+    if errors:
+        raise errors[0] if len(errors) == 1 else ProvisionErrors(errors)
 
 
 def _open(chosen: Target, hello: Mapping[str, Any]) -> Opened:
@@ -128,7 +150,7 @@ def _open(chosen: Target, hello: Mapping[str, Any]) -> Opened:
         link.close()
         connection.close()
 
-    return Opened(link, connection.user, close)
+    return Opened(link, connection.user, close, here=chosen.connection == "local")
 
 
 def _connection(chosen: Target) -> Connection:
@@ -146,11 +168,19 @@ def _prompts() -> Prompts:
     """What hosts ask of the operator is asked once for all of them, and only where there is a terminal."""
     from provision.transport.auth import Prompts
 
-    return Prompts(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None)
+    return Prompts(_terminal().ask if _terminal().attended else None)
 
 
-def _ask(prompt: str, seen: bool) -> str:
-    return input(prompt) if seen else getpass.getpass(prompt)
+@functools.cache
+def _terminal() -> Terminal:
+    """A process has one terminal, whatever it runs."""
+    return Terminal()
+
+
+def _close_bastions() -> None:
+    """Hang up on the bastions that hosts of this run were reached through; without SSH there are none."""
+    if ssh := sys.modules.get("provision.transport.ssh"):
+        ssh.close_bastions()
 
 
 def host_target(job: Job, host: str) -> Target:

@@ -17,9 +17,10 @@ from provision import patterns
 from provision.errors import Mark, ProvisionError
 from provision.source import Mapping, load, nearest
 
-__all__ = ["Group", "Host", "Inventory", "load_inventory"]
+__all__ = ["Group", "Host", "Inventory", "inventory_files", "load_inventory"]
 
 _IGNORED = (".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".retry")
+_BESIDE = ("group_vars", "host_vars", "known_hosts")
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 _NOT_YAML = re.compile(r"\s*\[[\w:.-]+\]\s*$", re.MULTILINE)
 _PORT = re.compile(r"([^:\[\]]+(?:\[[^\]]*\][^:\[\]]*)*):([0-9]{1,5})")
@@ -157,19 +158,20 @@ def load_inventory(paths: Sequence[Path | str]) -> Inventory:
                 f"there is no inventory `{path}`", hint="name it with `-i FILE`, or make one with `inventory.yaml`"
             )
         directories[path if path.is_dir() else path.parent] = None
-        for file in _files_of(path):
+        for file in inventory_files(path):
             reader.read(file)
     return Inventory(reader.hosts, reader.finish(), tuple(directories), tuple(sources))
 
 
-def _files_of(path: Path) -> Iterator[Path]:
+def inventory_files(path: Path) -> Iterator[Path]:
+    """The files that an inventory is read from: itself, or in a folder all but variables, keys and what is no YAML."""
     if not path.is_dir():
         yield path
         return
     for entry in sorted(path.iterdir()):
-        if entry.name.startswith(".") or entry.name.endswith(_IGNORED) or entry.name in ("group_vars", "host_vars"):
+        if entry.name.startswith(".") or entry.name.endswith(_IGNORED) or entry.name in _BESIDE:
             continue
-        yield from _files_of(entry)
+        yield from inventory_files(entry)
 
 
 class _Reader:

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from provision.asked_files import environments_of
 from provision.conda.commands import Locked
 from provision.conda.commands import lock as lock_files
 from provision.conda.mirrors import Settings
-from provision.errors import ProvisionError
 from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
 from provision.options import Where
@@ -29,9 +29,9 @@ def settings(inventory: Inventory, hosts: Sequence[str]) -> Settings:
 def lock(files: Sequence[Path], *, check: bool, upgrade: bool, strict: bool, where: Where) -> int:
     """Lock environment files, or with `check` say whether their locks fit; 1 when one does not."""
     inventory = load_inventory(inventory_paths(where))
-    chosen = _files(files)
+    chosen, uses = environments_of(files, inventory, where.limit)
     known = settings(inventory, inventory.select("all", where.limit))
-    done = lock_files(chosen, known, check_only=check, upgrade=upgrade, strict=strict, report=_say)
+    done = lock_files(chosen, known, uses=uses, check_only=check, upgrade=upgrade, strict=strict, report=_say)
     for one in done:
         print("\n".join(_lines(one)))
     return 0 if all(one.fits for one in done) else 1
@@ -41,20 +41,11 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _files(files: Sequence[Path]) -> list[Path]:
-    """Folders stand for the environment files below them."""
-    if not files:
-        found = sorted(Path("roles").glob("*/environment.yml"))
-        if not found:
-            raise ProvisionError("there is no roles/*/environment.yml here", hint="name the files to be locked")
-        return found
-    return [path for file in files for path in (sorted(file.rglob("environment.yml")) if file.is_dir() else [file])]
-
-
 def _lines(one: Locked) -> Iterable[str]:
     counts = f", {len(one.lock.packages)} conda and {len(one.lock.pip)} pip packages" if one.lock else ""
+    platform = f" for {one.lock.platform}" if one.lock and one.lock.platform != "linux-64" else ""
     simulated = " (simulated stand-ins)" if one.lock and one.lock.simulated else ""
-    yield f"{one.name}: {one.state}{counts}{simulated}"
+    yield f"{one.name}: {one.state}{counts}{platform}{simulated}"
     yield from (f"  {reason}" for reason in one.reasons)
     if one.lost or len(one.gained) < len(one.lock.packages if one.lock else ()):
         yield from (f"  + {package}" for package in one.gained)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["SHOWN", "WHAT", "WHERE", "Shown", "What", "Where"]
+__all__ = ["SHOWN", "WHAT", "WHERE", "Shown", "What", "Where", "WhereOfLogs"]
 
 WHERE = Group("Where", sort_key=1)
 WHAT = Group("What", sort_key=2)
@@ -47,6 +47,15 @@ class Where:
     """Ask for the sudo password once."""
     timeout: Annotated[float, Parameter(("--timeout", "-T"), group=WHERE)] = 10.0
     """Seconds to wait for a connection."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class WhereOfLogs(Where):
+    """Which hosts; `-f` is to follow, as in all commands that show logs."""
+
+    forks: Annotated[int, Parameter("--forks", group=WHERE)] = 64
+    """Hosts at a time."""
 
 
 @Parameter(name="*")

@@ -135,6 +135,7 @@ class _Loader:
             remote_user=words.remote_user,
             connection=words.connection,
             environment=(item["environment"],) if item.get("environment") else (),
+            gather_facts=words.gather_facts,
         )
         self.errors += _notified(play)
         return play

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from provision import rebooting
 from provision.agent import protocol
 from provision.compile import Batch, Cursor, HostVariables, PlannedStep, Play, next_batch, start
 from provision.errors import ProvisionError
@@ -21,32 +23,37 @@ from provision.events import (
     HostEnded,
     HostFailed,
     HostUnreachable,
-    StepEnded,
+    Notice,
     StepOutput,
     StepProgress,
     StepStarted,
 )
+from provision.telling import Telling
 from provision.transport import Unreachable
 from provision.transport.link import Link
 
-__all__ = ["Emit", "Opened", "Session"]
+__all__ = ["Emit", "NextBatch", "Opened", "Session"]
 
 Emit = Callable[[Event], None]
+NextBatch = Callable[[Play, Cursor, HostVariables, Mapping[int, protocol.Result], Sequence[str]], tuple[Batch, Cursor]]
+"""`compile.next_batch`, or what is put around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A link whose agent starts; `user` is who logged in."""
+    """A link whose agent starts; `user` is who logged in, `here` says that it runs on this very machine."""
 
     link: Link
     user: str
     close: Callable[[], None]
+    here: bool = False
 
 
 class Session:
     """One host's connection, variables and place in a play.
 
     `open_link` connects and starts the agent; `variables(play, facts, user)` gives the host's variables.
+    `compile_batch` says what is to be done next.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class Session:
         open_link: Callable[[], Opened],
         variables: Callable[[Play, Mapping[str, Any], str], HostVariables],
         emit: Emit,
+        compile_batch: NextBatch = next_batch,
     ) -> None:
         self.host = host
         self.usable = True
@@ -62,6 +70,7 @@ class Session:
         self._open_link = open_link
         self._make_variables = variables
         self._emit = emit
+        self._compile = compile_batch
         self._opened: Opened | None = None
         self._cancelled = False
         self._begun = time.monotonic()
@@ -73,6 +82,7 @@ class Session:
         self._variables: HostVariables | None = None
         self._results: dict[int, protocol.Result] = {}
         self._pending: list[str] = []
+        self._telling = Telling(host)
 
     def begin(self, play: Play, *, last: bool) -> None:
         """Take up a play; the next `advance` connects. `last`: the connection ends as soon as the host is done."""
@@ -117,18 +127,20 @@ class Session:
 
     def _give_up(self, event: Event | None) -> None:
         self.usable = False
+        for told in self._telling.rest():
+            self._emit(told)
         if event:
             self._emit(event)
         self.close()
 
     def _advance(self) -> bool:
-        link = self._connected()
+        self._connected()
         if self._variables is None:
             self._variables = self._make_variables(self._play, self.facts, self._user)
         while cursor := self._cursor:
-            batch, self._cursor = next_batch(self._play, cursor, self._variables, self._results, self._pending)
+            batch, self._cursor = self._compile(self._play, cursor, self._variables, self._results, self._pending)
             self._pending = []
-            self._results = self._run(link, batch)
+            self._results = self._run(self._connected(), batch)
             if batch.failed:
                 raise batch.failed
             if batch.barrier or batch.done:
@@ -139,32 +151,82 @@ class Session:
         if self._opened is None:
             self._begun = time.monotonic()
             self._opened = self._open_link()
+            if self._cancelled:  # meanwhile, when there was nothing yet to be closed
+                raise Unreachable("closed", f"the run ended while `{self.host}` was connected to")
             self._user = self._opened.user
-            ready = self._opened.link.receive()
-            if isinstance(ready, protocol.Fatal):
-                raise _fatal(ready)
-            if not isinstance(ready, protocol.Ready):
-                raise _unexpected(self.host, ready)
+            ready = self._greeting(self._opened)
             self.facts, self._pending = ready.facts, ready.pending
             self._emit(Connected(self.host, ready.facts, time.monotonic() - self._begun))
         return self._opened.link
 
+    def _greeting(self, opened: Opened) -> protocol.Ready:
+        ready = opened.link.receive()
+        if isinstance(ready, protocol.Fatal):
+            raise _fatal(ready)
+        if not isinstance(ready, protocol.Ready):
+            raise _unexpected(self.host, ready)
+        return ready
+
     def _run(self, link: Link, batch: Batch) -> dict[int, protocol.Result]:
-        for verdict in batch.verdicts:
-            self._emit(verdict)
+        for told in self._telling.batch(batch.verdicts):
+            self._emit(told)
         if batch.forget:
             link.forget(batch.forget)
         if not batch.steps:
             return {}
-        self._batch += 1
         planned = {item.step.id: item for item in batch.steps}
-        link.run(self._batch, [item.step for item in batch.steps], batch.blobs)
+        rebooting.refuse_here(self.host, batch.steps, self._opened)
         results: dict[int, protocol.Result] = {}
-        while True:
-            event = link.receive()
-            if isinstance(event, protocol.End):
-                return results
+        for event in self._events(link, [item.step for item in batch.steps], batch.blobs):
             self._take(event, planned, results)
+        for item in batch.steps:
+            if item.step.id in results and rebooting.reboots(item, results[item.step.id]):
+                results[item.step.id] = self._rebooted(item, results[item.step.id])
+        return results
+
+    def _events(
+        self, link: Link, steps: Sequence[protocol.Step], blobs: Mapping[str, bytes | Path]
+    ) -> Iterator[protocol.HostEvent]:
+        """What the host tells of a batch, up to its end."""
+        self._batch += 1
+        link.run(self._batch, steps, blobs)
+        while not isinstance(event := link.receive(), protocol.End):
+            yield event
+
+    def _rebooted(self, item: PlannedStep, result: protocol.Result) -> protocol.Result:
+        """The host goes down: come back to it, with a new connection and agent, and see that it is as wanted."""
+        begun = time.monotonic()
+        opened, self._opened = self._opened, None
+        if opened:
+            opened.close()
+        patience = rebooting.patience_for(item, lambda: self._cancelled, lambda seconds: self._waits(item, seconds))
+        boot = str(self.facts.get("boot_id"))
+        self._opened, ready = rebooting.await_return(self.host, boot, self._greeted, patience)
+        if self._cancelled:
+            raise Unreachable("closed", f"the run ended while `{self.host}` rebooted")
+        self.facts, self._user = ready.facts, self._opened.user
+        self._variables = self._make_variables(self._play, self.facts, self._user)
+        step = rebooting.confirming(item.step, boot, patience.seconds - (time.monotonic() - begun))
+        final = result
+        for event in self._events(self._opened.link, [step], {}):
+            if isinstance(event, protocol.Result):
+                final = rebooting.confirmed(result, event, time.monotonic() - begun)
+            elif isinstance(event, protocol.Fatal):
+                raise _fatal(event)
+        self._tell(item, final)
+        return final
+
+    def _greeted(self) -> tuple[Opened, protocol.Ready]:
+        opened = self._open_link()
+        try:
+            return opened, self._greeting(opened)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _waits(self, item: PlannedStep, seconds: float) -> None:
+        timeout = float(item.step.spec.get("reboot_timeout", 0))
+        self._emit(StepProgress(self.host, item.step.id, round(seconds), timeout, "s", "reboots"))
 
     def _take(
         self, event: protocol.HostEvent, planned: Mapping[int, PlannedStep], results: dict[int, protocol.Result]
@@ -198,15 +260,20 @@ class Session:
                     self._emit(StepOutput(self.host, event.step, event.stream, event.text))
             case protocol.Result():
                 results[event.step] = event
-                if not item.judged:
-                    self._emit(ended(self.host, item, event))
+                if not rebooting.reboots(item, event):
+                    self._tell(item, event)
+                for kind in _noted(event) if not item.no_log else ():
+                    self._emit(Notice(str(event.fields[kind]), self.host, kind))
+
+    def _tell(self, item: PlannedStep, result: protocol.Result) -> None:
+        for told in self._telling.result(item, result):
+            self._emit(told)
 
 
-def ended(host: str, item: PlannedStep, result: protocol.Result) -> StepEnded:
-    """The event of a step's end."""
-    ignored = item.ignore_errors and result.status == "failed"
-    message = "not run, since a step before it failed" if result.status == "skipped" else ""
-    return StepEnded(host, item.title, item.where, result, message, ignored, item.handler)
+def _noted(result: protocol.Result) -> list[str]:
+    """The fields that the operator is told of: a warning always, a notice when something was done."""
+    kinds = ("warning", "notice") if result.status == "changed" else ("warning",)
+    return [kind for kind in kinds if result.fields.get(kind)]
 
 
 def _fatal(event: protocol.Fatal) -> ProvisionError:

@@ -20,6 +20,7 @@ from provision.modules import MODULES
 from provision.playbook import Task
 from provision.source import Mapping, load, nearest, read_text
 from provision.variables import HostView, Scope
+from provision.variants import Variant, choose, of_task
 
 __all__ = ["Built", "Translated", "Translator", "find_file", "root_of"]
 
@@ -55,7 +56,7 @@ def find_file(task: Task, playbook_directory: Path, kind: str, name: str) -> Pat
             return path
     raise ProvisionError(
         f"there is no file `{name}`",
-        where=task.arguments.value_mark("src" if "src" in task.arguments else "file"),
+        where=task.arguments.value_mark(next((key for key in ("src", "variants") if key in task.arguments), "file")),
         context=f'task "{task.title}"',
         cause="looked for " + ", ".join(f"`{path}`" for path in dict.fromkeys(tried)),
         hint=_near_file(tried),
@@ -90,8 +91,12 @@ class Translator:
         scope: Scope,
         playbook_directory: Path,
         built: Map[tuple[str, str], Built],
+        facts: Map[str, Any] | None = None,
     ) -> Translated:
-        """The spec of one task's rendered arguments; raises ProvisionError with the place."""
+        """The spec of one task's rendered arguments; raises ProvisionError with the place.
+
+        `facts` are the host's, also those that the play did not gather.
+        """
         word = task.module
         checked = {key: typed(word, key, value, task.arguments) for key, value in values.items()}
         resource, spec = MODULES[word].resource, checked
@@ -103,9 +108,9 @@ class Translator:
         elif word == "file":
             spec = _without_source(task, checked)
         elif word == "conda_env":
-            spec, blobs = self._environment(task, checked, scope, playbook_directory)
+            spec, blobs = self._environment(task, checked, HostView(scope, facts), playbook_directory)
         elif word == "app":
-            spec = _app(checked, scope, built)
+            spec, blobs = _app(checked, scope, built)
         return Translated(resource, within_limits(word, resource, spec, task.arguments.mark), blobs)
 
     def _content(
@@ -158,16 +163,56 @@ class Translator:
         return self._locks[path]
 
     def _environment(
-        self, task: Task, options: dict[str, Any], scope: Scope, playbook_directory: Path
+        self, task: Task, options: dict[str, Any], variables: HostView, playbook_directory: Path
     ) -> tuple[dict[str, Any], Map[str, Any]]:
         if options.get("state") == "absent":
             return {key: options[key] for key in ("name", "root", "state") if key in options}, {}
-        path = self._file(task, playbook_directory, "files", options.pop("file", "environment.yml"))
+        path = self._chosen(task, options, variables, playbook_directory)
         lock = self._lock(path)
         options.setdefault("name", self._names[path])
+        refuse_unfit(options["name"], lock, variables.get("facts") or {}, task)
         options["post_link_ignore"] = (options.pop("post_link", None) or {}).get("ignore", [])
         options.pop("keep", None)
-        return self._specify(lock, options, HostView(scope))
+        return self._specify(lock, options, variables)
+
+    def _chosen(self, task: Task, options: dict[str, Any], variables: HostView, playbook_directory: Path) -> Path:
+        """The environment.yml that a host gets: the one that the task names, or of its variants the one that fits."""
+        written = options.pop("variants", None)
+        if written is None:
+            return self._file(task, playbook_directory, "files", options.pop("file", "environment.yml"))
+
+        def path_of(variant: Variant) -> Path:
+            return self._file(task, playbook_directory, "files", variant.file)
+
+        variants, facts = of_task(task, written), variables.get("facts") or {}
+        try:
+            choice = choose(options["name"], variants, facts, lambda one, gpu: unfit(self._lock(path_of(one)), gpu))
+        except ProvisionError as error:
+            error.where = error.where or task.arguments.value_mark("variants")
+            error.context = error.context or f'task "{task.title}"'
+            raise
+        return path_of(choice)
+
+
+def unfit(lock: Any, device: Map[str, Any]) -> str:
+    """Why a GPU does not run a lock; "" where it does or nothing is known of it."""
+    from provision.conda import fit
+
+    return fit.unfit_device(fit.stack_of(lock), device)
+
+
+def refuse_unfit(name: str, lock: Any, facts: Map[str, Any], task: Task) -> None:
+    """Raises ProvisionError where not one of a host's GPUs runs an environment."""
+    devices = (facts.get("gpu") or {}).get("devices") or []
+    reasons = [unfit(lock, device) for device in devices]
+    if reasons and all(reasons):
+        raise ProvisionError(
+            f"environment `{name}` does not run on this host's GPUs",
+            where=task.where,
+            context=f'task "{task.title}"',
+            cause="\n".join(dict.fromkeys(reasons)),
+            hint="give it `variants`, one of them for these GPUs, or leave this host out",
+        )
 
 
 def environment_name(path: Path) -> str:
@@ -219,11 +264,23 @@ def _without_source(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _app(values: dict[str, Any], scope: Scope, built: Map[tuple[str, str], Built]) -> dict[str, Any]:
-    """An app starts on the environment that this play builds, by its lock; else on what the link points at."""
+def _app(
+    values: dict[str, Any], scope: Scope, built: Map[tuple[str, str], Built]
+) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
+    """An app starts on the environment that this play builds, by its lock; else on what the link points at.
+
+    Where no systemd keeps it, supervisor goes along.
+    """
     values = {"root": root_of(scope)} | values
     own = built.get((values["root"], values.get("environment", "")))
-    return values | {"lock": own.lock} if own else values
+    values |= {"lock": own.lock} if own else {}
+    facts = HostView(scope).get("facts") or {}
+    if facts.get("init", "systemd") == "systemd" or values.get("state", "started") != "started":
+        return values, {}
+    from provision.plain.archive import supervisor_archive
+
+    archive = supervisor_archive()
+    return values | {"supervisor_blob": archive.sha256}, {archive.sha256: archive.path}
 
 
 def root_of(scope: Scope) -> str:

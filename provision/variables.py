@@ -115,12 +115,15 @@ class Scope:
 
 
 class HostView(Mapping[str, Any]):
-    """A host's names as `hostvars[…]` shows them."""
+    """A host's names as `hostvars[…]` shows them; `facts` are there even where its play did not gather them."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, facts: Mapping[str, Any] | None = None) -> None:
         self._scope = scope
+        self._facts = facts
 
     def __getitem__(self, name: str) -> Any:
+        if name == "facts" and self._facts is not None:
+            return self._facts
         value = self._scope.find(name)
         if value is missing:
             raise KeyError(name)

@@ -37,14 +37,19 @@ def main(hello: Dict[str, Any], archive: str, compiled: str) -> int:
     except OSError as error:
         summary = "the host's lock cannot be taken in `%s`" % hello["state"]
         return _fatal(sink, Fatal("state", summary, str(error), "free its disk, or mount it writable"))
+    gone = False
     try:
         _serve(hello, source, sink, held, holder, question)
+        from .leaving import leave
+
+        gone = leave(str(hello["state"]))
     finally:
         if held >= 0:
-            lock.release(held)
+            lock.release(held, _lock_path(hello))
     from .compiled import keep
 
-    keep(archive, compiled)
+    if not gone:
+        keep(archive, compiled)
     return 0
 
 
@@ -101,7 +106,11 @@ def _take_streams() -> tuple[int, int]:
 def _lock(hello: Dict[str, Any], holder: Dict[str, Any]) -> int:
     mode = hello.get("lock", "exclusive")
     os.makedirs(str(hello["state"]), 0o755, exist_ok=True)
-    return -1 if mode == "none" else lock.acquire(os.path.join(str(hello["state"]), "lock"), str(mode), holder)
+    return -1 if mode == "none" else lock.acquire(_lock_path(hello), str(mode), holder)
+
+
+def _lock_path(hello: Dict[str, Any]) -> str:
+    return os.path.join(str(hello["state"]), "lock")
 
 
 def _holder(hello: Dict[str, Any]) -> Dict[str, Any]:

@@ -17,7 +17,10 @@ _SHELL_SPECIAL = '"\\$`'
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an app's files are made of. `code`: a commit, or None; `configuration`: hashes of files by path."""
+    """What an app's files are made of. `code`: a commit, or None; `configuration`: hashes of files by path.
+
+    `control`: the program by which people start and stop it on its host.
+    """
 
     name: str
     environment: str
@@ -37,6 +40,7 @@ class Inputs:
     code: Optional[str]
     configuration: Dict[str, str]
     key: bytes
+    control: str = "systemctl"
 
 
 @dataclass(frozen=True)
@@ -131,4 +135,5 @@ def _script(inputs: Inputs, variables: Dict[str, str], command: List[str]) -> st
         port=inputs.port,
         secrets_file=inputs.secrets_path if inputs.secrets else None,
         generation=inputs.generation,
+        control=inputs.control,
     )

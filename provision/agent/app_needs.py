@@ -17,7 +17,7 @@ __all__ = ["file_hash", "find_generation", "need_gpus", "need_own_unit", "need_u
 
 def port_holder(name: str, port: int, shown: Dict[str, str], system: System) -> Optional[str]:
     """Who but the app's own unit listens on its port, in words; None where nobody does, or leaves in this plan."""
-    own = {int(shown.get("MainPID") or 0), *processes.control_group_processes(shown.get("ControlGroup", ""))}
+    own = processes.of_unit(name, int(shown.get("MainPID") or 0), shown.get("ControlGroup", ""))
     sockets = ports.listeners(port)
     pid = ports.owner(sockets, own)
     if not sockets or pid in own:
@@ -79,14 +79,14 @@ def need_gpus(name: str, gpus: Sequence[Union[int, str]], facts: Dict[str, Any])
         )
 
 
-def need_own_unit(name: str, unit: Optional[str], shown: Dict[str, str]) -> None:
-    """Refusal where a unit of the app's name is not ours."""
+def need_own_unit(name: str, path: str, unit: Optional[str], shown: Dict[str, str]) -> None:
+    """Refusal where a unit of the app's name is not ours; `path` is where ours is."""
     other = shown.get("FragmentPath") or ""
-    if (unit is None and other in ("", units.path(name))) or (unit or "").startswith(unit_text.MADE_BY):
+    if (unit is None and other in ("", path)) or (unit or "").startswith(unit_text.MADE_BY):
         return
     raise Refusal(
         "app `%s` cannot have that name" % name,
-        "`%s` is a unit that provision did not make" % (other or units.path(name)),
+        "`%s` is a unit that provision did not make" % (other or path),
         "give the app another name, or remove that unit",
     )
 

@@ -7,7 +7,8 @@ from typing import Tuple
 
 __all__ = ["keep"]
 
-_OLD = 30 * 86400
+_DAY = 86400
+_OLD = 30 * _DAY
 """Seconds after which an agent that was not started goes."""
 
 
@@ -17,9 +18,9 @@ def keep(archive: str, compiled: str) -> None:
     A disk that is full or not writable costs speed only.
     """
     try:
-        os.utime(archive)
+        _started(archive)
         if os.path.exists(compiled):
-            os.utime(compiled)
+            _started(compiled)
             return
         aside = "%s.%d" % (compiled, os.getpid())
         try:
@@ -31,6 +32,14 @@ def keep(archive: str, compiled: str) -> None:
         _remove_old(os.path.dirname(archive), (archive, compiled))
     except OSError:
         pass
+
+
+def _started(path: str) -> None:
+    """Keep the time of a start, to the day: a run that only looks is not to change the host each time."""
+    import time
+
+    if os.stat(path).st_mtime < time.time() - _DAY:
+        os.utime(path)
 
 
 def _write(archive: str, path: str) -> None:

@@ -36,7 +36,7 @@ def units_on(system: System, apps: List[str], path: str) -> Dict[str, str]:
     found = {}
     for app in apps:
         try:
-            text = system.read_text(units.path(app))
+            text = system.read_text(units.path(system, app))
         except OSError:
             continue
         if path + "/" in text:

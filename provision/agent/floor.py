@@ -9,7 +9,9 @@ from typing import Any, Dict, Optional, Tuple
 
 from .resource import Refusal
 
-__all__ = ["check", "notice"]
+__all__ = ["check", "check_platform", "notice"]
+
+_ARCHITECTURES = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "linux-ppc64le": "ppc64le"}
 
 
 def check(name: str, floor: Dict[str, Any], facts: Dict[str, Any]) -> None:
@@ -17,6 +19,17 @@ def check(name: str, floor: Dict[str, Any], facts: Dict[str, Any]) -> None:
     _check_glibc(name, floor.get("glibc"), facts.get("glibc"))
     if floor.get("cuda") and floor.get("driver"):
         _check_driver(name, floor, facts.get("gpu") or {})
+
+
+def check_platform(name: str, platform: str, architecture: Optional[str]) -> None:
+    """Refusal when packages of conda's `platform` are not for this host's architecture (as uname says it)."""
+    wanted = _ARCHITECTURES.get(platform)
+    if wanted and architecture and architecture != wanted:
+        raise Refusal(
+            "environment `%s` is locked for %s, this host is %s" % (name, platform, architecture),
+            "%s is for %s" % (platform, wanted),
+            "leave this host out of the play, or lock an environment for its platform",
+        )
 
 
 def notice(floor: Dict[str, Any], facts: Dict[str, Any]) -> str:

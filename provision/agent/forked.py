@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import Callable, TypeVar
+from typing import Any, Callable, Dict, List, Tuple, TypeVar
 
-__all__ = ["within"]
+__all__ = ["within", "within_all"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,38 @@ def within(seconds: float, function: Callable[[], T]) -> T:
     return value  # type: ignore[no-any-return]
 
 
+def within_all(seconds: float, functions: Dict[str, Callable[[], Any]]) -> Dict[str, Any]:
+    """The result of each function, or the exception it raised, TimeoutError for one without an answer in time.
+
+    All run at once, each in a child of its own, so that together they take no longer than the slowest.
+    """
+    deadline = time.monotonic() + seconds
+    running: List[Tuple[str, int, int]] = []
+    for name, function in functions.items():
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _answer(function, reads, writes)
+        os.close(writes)
+        running.append((name, child, reads))
+    return {name: _outcome(child, reads, deadline) for name, child, reads in running}
+
+
+def _outcome(child: int, reads: int, deadline: float) -> Any:
+    import pickle
+
+    try:
+        data = _collect(reads, deadline)
+    except TimeoutError as late:
+        os.kill(child, 9)
+        os.waitpid(child, os.WNOHANG)
+        return late
+    finally:
+        os.close(reads)
+    os.waitpid(child, 0)
+    return pickle.loads(data)[1] if data else OSError("the child that looked died without an answer")  # noqa: S301
+
+
 def _answer(function: Callable[[], T], reads: int, writes: int) -> None:
     """In the child; never returns."""
     import pickle
@@ -57,8 +89,8 @@ def _answer(function: Callable[[], T], reads: int, writes: int) -> None:
 def _collect(descriptor: int, deadline: float) -> bytes:
     data = b""
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+        left = max(0.0, deadline - time.monotonic())
+        if not select.select([descriptor], [], [], left)[0]:
             raise TimeoutError("no answer in time")
         part = os.read(descriptor, 65536)
         if not part:

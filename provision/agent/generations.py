@@ -40,6 +40,7 @@ __all__ = [
     "sealed",
     "served_at",
     "serving",
+    "simulated",
     "store",
     "unsealed",
     "variables",
@@ -128,6 +129,11 @@ def unsealed(system: System, root: str, name: str) -> List[str]:
 def seal_of(system: System, path: str) -> Dict[str, Any]:
     """What the seal of the generation at `path` says; empty where there is none."""
     return read_note(system, path, "seal.json") or {}
+
+
+def simulated(system: System, path: str) -> bool:
+    """Whether the generation at `path` holds packages that only carry the names of others."""
+    return bool(seal_of(system, path).get("simulated"))
 
 
 def variables(system: System, generation: Generation) -> Dict[str, str]:

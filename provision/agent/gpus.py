@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 
 from .spawn import CLEAN_PATH, find_program
 
-__all__ = ["Question", "is_simulated", "no_answer", "parse_devices", "parse_table"]
+__all__ = ["Question", "ask", "is_simulated", "no_answer", "parse_devices", "parse_table"]
 
 DEADLINE = 10.0
 _FIELDS = ["index", "uuid", "name", "memory.total", "compute_cap"]
@@ -103,6 +103,20 @@ class Question:
             os.waitpid(child, os.WNOHANG if kill else 0)
         except OSError:
             pass
+
+
+def ask() -> Dict[str, Any]:
+    """The fact `gpu` as it is now; waits for nvidia-smi until its deadline."""
+    import select
+
+    question = Question.start()
+    if question is None:
+        return no_answer()
+    while question.descriptors() and time.monotonic() < question.deadline:
+        ready, _, _ = select.select(question.descriptors(), [], [], question.deadline - time.monotonic())
+        for descriptor in ready:
+            question.take(descriptor)
+    return question.answer()
 
 
 def no_answer() -> Dict[str, Any]:

@@ -7,14 +7,13 @@ import struct
 import time
 from typing import Callable, Dict, List, Optional, Sequence
 
-from . import processes
+from . import first_boot, processes
 from .resource import Emit, Refusal
 from .system import System
 
-__all__ = ["answer", "apt", "holder", "installed", "list_age", "parse", "wait_for_lock"]
+__all__ = ["answer", "apt", "busy", "holder", "installed", "list_age", "parse", "wait_for_lock"]
 
 _ASK_DEADLINE = 60.0
-_LOCK_DEADLINE = 600.0
 _APT_DEADLINE = 3600.0
 _LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
 _OPTIONS = (
@@ -83,22 +82,34 @@ def apt(system: System, words: Sequence[str], emit: Emit) -> None:
         )
 
 
-def wait_for_lock(emit: Emit, clock: Callable[[], float] = time.monotonic, locks: Sequence[str] = _LOCKS) -> None:
-    """Wait until nobody holds dpkg's or apt's locks; Refusal that names the holder after ten minutes."""
+def busy(locks: Sequence[str] = _LOCKS) -> str:
+    """Who keeps us from installing, in words: the holder of a lock or cloud-init; "" for nobody."""
+    pid = holder(locks)
+    return processes.describe(pid) if pid is not None else first_boot.at_work()
+
+
+def wait_for_lock(
+    emit: Emit, seconds: float, clock: Callable[[], float] = time.monotonic, locks: Sequence[str] = _LOCKS
+) -> None:
+    """Wait until nobody holds dpkg's or apt's locks and cloud-init is done; Refusal that names who when time is up."""
     start = clock()
     while True:
-        pid = holder(locks)
-        if pid is None:
+        who = busy(locks)
+        if not who:
             return
         waited = clock() - start
-        if waited > _LOCK_DEADLINE:
+        if waited > seconds:
             raise Refusal(
                 "the package manager is busy",
-                "%s holds dpkg's lock for over %d s" % (processes.describe(pid), waited),
-                "wait for it or end it, then run again",
+                "%s %s for over %d s" % (who, _doing(who), waited),
+                "wait for it or end it, then run again; `lock_timeout` sets how long a task waits",
             )
-        emit(done=round(waited, 1), total=_LOCK_DEADLINE, unit="s", label="waiting for %s" % processes.describe(pid))
+        emit(done=round(waited, 1), total=seconds, unit="s", label="waiting for %s" % who)
         time.sleep(0.5)
+
+
+def _doing(who: str) -> str:
+    return "sets up this host" if who.startswith("cloud-init") else "holds dpkg's lock"
 
 
 def holder(locks: Sequence[str] = _LOCKS) -> Optional[int]:

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Set
 
-__all__ = ["age", "alive", "control_group_processes", "describe", "environment", "name"]
+__all__ = [
+    "APP",
+    "age",
+    "alive",
+    "control_group_processes",
+    "describe",
+    "environment",
+    "name",
+    "of_app",
+    "of_unit",
+    "unit_of",
+]
+
+APP = "PROVISION_APP"
+"""Where there are no control groups, an app's processes carry its name in this variable."""
 
 
 def environment(pid: int) -> Dict[str, str]:
@@ -36,18 +50,33 @@ def age(pid: int) -> float:
 
 
 def describe(pid: int) -> str:
-    """A process as people know it: name, pid and, where systemd runs it, its unit."""
+    """A process as people know it: name, pid and, where it belongs to one, its unit."""
     unit = unit_of(pid)
     return "`%s` (pid %d%s)" % (name(pid) or "?", pid, ", unit %s" % unit if unit else "")
 
 
 def unit_of(pid: int) -> Optional[str]:
-    """The systemd service that a process belongs to, or None."""
+    """The unit that a process belongs to, or None."""
+    app = environment(pid).get(APP)
+    if app:
+        return app + ".service"
     for line in _read("/proc/%d/cgroup" % pid).decode("utf-8", "replace").splitlines():
         for part in reversed(line.split("/")):
             if part.endswith(".service") and not part.startswith("user@"):
                 return part
     return None
+
+
+def of_unit(name: str, pid: int, group: str) -> Set[int]:
+    """All processes of a unit: its main one, and those of its control group or, where it has none, of its name."""
+    return {pid, *(control_group_processes(group) if group else of_app(name))}
+
+
+def of_app(name: str) -> List[int]:
+    """The processes that carry an app's name."""
+    mark = ("\0%s=%s\0" % (APP, name)).encode()
+    pids = (entry for entry in os.listdir("/proc") if entry.isdigit())
+    return [int(pid) for pid in pids if mark in b"\0" + _read("/proc/%s/environ" % pid)]
 
 
 def control_group_processes(group: str) -> List[int]:

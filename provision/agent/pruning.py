@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Iterable, List, Set
 
-from . import generations, units
+from . import generations, supervisor_files, systemd
 from .generations import Generation
 from .system import System
 
@@ -92,9 +92,10 @@ def _kept(system: System, others: List[Generation], now: object, keep: int) -> S
 
 
 def _units() -> Iterable[bytes]:
-    for folder, _, files in os.walk(units.UNIT_DIRECTORY):
-        for file in files:
-            yield _read(os.path.join(folder, file))
+    for place in (systemd.UNIT_DIRECTORY, supervisor_files.UNITS):
+        for folder, _, files in os.walk(place):
+            for file in files:
+                yield _read(os.path.join(folder, file))
 
 
 def _processes() -> Iterable[bytes]:

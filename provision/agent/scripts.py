@@ -8,7 +8,7 @@ __all__ = ["render"]
 
 _TEMPLATE = """#!/bin/sh
 # Made by provision; the next apply overwrites changes.
-# Starts {name} in the foreground as its unit does; the service itself is `systemctl start {name}`.
+# Starts {name} in the foreground as its unit does; the service itself is `{control} start {name}`.
 set -eu
 link={link}
 prefix=$(readlink -f "$link") || {{ echo "$link does not exist: the environment is not installed" >&2; exit 1; }}
@@ -25,7 +25,7 @@ echo "$log" >&2
 """
 _PORT = """taken='import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", {port})) != 0)'
 if "$prefix/bin/python" -IS -c "$taken"; then
-  echo "port {port} is taken; is the service running? systemctl status {name}" >&2
+  echo "port {port} is taken; is the service running? {control} status {name}" >&2
   exit 1
 fi
 """
@@ -44,6 +44,7 @@ def render(
     port: Optional[int],
     secrets_file: Optional[str],
     generation: str,
+    control: str,
 ) -> str:
     """The script: it resolves the environment's link once, activates, checks the port, logs to a dated file.
 
@@ -54,11 +55,12 @@ def render(
     words = " ".join(_word(word, generation) for word in command)
     return _TEMPLATE.format(
         name=name,
+        control=control,
         link=_word(link),
         variables="\n".join(exports),
         path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         secrets=_SECRETS.format(file=_word(secrets_file)) if secrets_file else "",
-        port=_PORT.format(port=port, name=name) if port else "",
+        port=_PORT.format(port=port, name=name, control=control) if port else "",
         directory=_word(directory),
         logs=_word(logs),
         execute='exec %s >>"$log" 2>&1' % words,

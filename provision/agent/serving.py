@@ -26,13 +26,12 @@ __all__ = [
     "serve",
     "stop",
     "watch",
-    "write_unit",
 ]
 
 _SETTLE = 5.0
 """Seconds that an app without a port must stay up to count as started."""
 _CRASHES = 2
-"""This many restarts by systemd while it is watched are a crash loop."""
+"""This many restarts by its keeper while it is watched are a crash loop."""
 _ASK = 5.0
 
 
@@ -94,7 +93,7 @@ def _look_at_port(wanted: Expectation, port: int, pid: int, group: str, ask: flo
     sockets = ports.listeners(port)
     if not sockets:
         return Observation(pid, "nothing listens on port %d yet" % port)
-    own = {pid, *processes.control_group_processes(group)}
+    own = processes.of_unit(wanted.name, pid, group)
     holder = ports.owner(sockets, own)
     if holder is not None and holder not in own:
         return Observation(pid, "port %d belongs to %s" % (port, processes.describe(holder)), foreign=holder)
@@ -127,19 +126,14 @@ def watch(system: System, wanted: Expectation, emit: Emit, clock: Callable[[], f
 
 def _crash(shown: Dict[str, str], restarts: int) -> str:
     status = shown.get("ExecMainStatus", "?")
-    return "it ended %d times while it was watched, last with exit status %s" % (restarts, status)
-
-
-def write_unit(system: System, name: str, text: str) -> None:
-    """Put a unit's text in place and let systemd read it."""
-    system.write(units.path(name), text.encode(), mode=0o644, uid=0, gid=0)
-    units.control(system, "daemon-reload")
+    how = "exit status %s" % status if status.isdigit() else status
+    return "it ended %d times while it was watched, last with %s" % (restarts, how)
 
 
 def restart(system: System, name: str, emit: Emit) -> None:
     """Start an app's unit afresh, with its count of restarts at zero."""
     emit(output="starting %s\n" % units.full(name))
-    units.control(system, "restart", name)
+    units.restart(system, name)
 
 
 def stop(system: System, name: str) -> None:
@@ -150,7 +144,7 @@ def stop(system: System, name: str) -> None:
 def ensure(system: System, name: str, text: str, emit: Emit) -> Observation:
     """Make an app serve from exactly this unit text; does nothing to one that already does."""
     if _installed(system, name) != text:
-        write_unit(system, name, text)
+        units.install(system, name, text)
     wanted = expectation(name, text)
     seen = look(wanted, units.fresh(system, [name])[name])
     if not seen.problem:
@@ -173,7 +167,7 @@ def put_back(system: System, texts: Dict[str, str], emit: Emit) -> Dict[str, str
 
 def _installed(system: System, name: str) -> str:
     try:
-        return system.read_text(units.path(name))
+        return system.read_text(units.path(system, name))
     except FileNotFoundError:
         return ""
 
@@ -197,19 +191,19 @@ def serve(system: System, arguments: Dict[str, Any], emit: Emit) -> Dict[str, An
     raise Refusal(
         "app `%s` does not serve" % name,
         "\n".join([seen.problem, *("  " + line for line in lines)]),
-        outcome(name, report, bool(arguments["previous"])),
+        outcome(units.log_place(system, name), report, bool(arguments["previous"])),
         {"healthy": False, "restored": sorted(app for app, problem in report.items() if not problem)},
     )
 
 
-def outcome(name: str, report: Dict[str, str], served: bool) -> str:
-    """What state a failed start left the host in, in words."""
+def outcome(log: str, report: Dict[str, str], served: bool) -> str:
+    """What state a failed start left the host in, in words; `log`: where people find why."""
     well = ", ".join("`%s`" % app for app, problem in sorted(report.items()) if not problem)
     ill = ["`%s` was put back too, but %s" % (app, problem) for app, problem in sorted(report.items()) if problem]
     lines = ["what served before was put back and serves again: %s" % well] if well else []
     if not report:
         kept = "it was left running as it is" if served else "its unit was stopped"
-        lines = ["%s; see `journalctl -u %s`, mend the cause and run again" % (kept, units.full(name))]
+        lines = ["%s; see %s, mend the cause and run again" % (kept, log)]
     return "\n".join([*lines, *ill])
 
 
@@ -217,7 +211,6 @@ def _start(system: System, arguments: Dict[str, Any], emit: Emit) -> Observation
     name, wanted = arguments["name"], expectation(arguments["name"], arguments["text"])
     try:
         if arguments["restart"]:
-            units.control(system, "daemon-reload")
             restart(system, name, emit)
         return watch(system, wanted, emit)
     except Refusal as refusal:
@@ -237,7 +230,7 @@ def _texts_to_put_back(system: System, arguments: Dict[str, Any]) -> Dict[str, s
     now = generations.current(system, arguments["root"], arguments["environment"])
     remembered = generations.remembered_units(system, now) if now else {}
     if now and now.path != arguments["generation"]:
-        texts = {app: text for app, text in remembered.items() if system.lstat(units.path(app)) is not None}
+        texts = {app: text for app, text in remembered.items() if system.lstat(units.path(system, app)) is not None}
     text = texts.get(name) or arguments["previous"] or remembered.get(name)
     if text and text != arguments["text"]:
         texts[name] = text

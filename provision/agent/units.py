@@ -1,62 +1,135 @@
-"""Speaks systemd: asks for the state of units, changes it, reads their journal; must not decide what is wanted."""
+"""The units of apps, whoever keeps them: systemd, or supervisor where process 1 is not systemd.
+
+One unit text serves both, and both show the properties that `systemctl show` names. Must not know what either does.
+"""
 
 from __future__ import annotations
 
-import os
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
 
-from .resource import Emit, Refusal
+from . import systemd
+from .resource import Refusal
 from .system import System
+from .systemd import full
 
 __all__ = [
-    "PROPERTIES",
-    "UNIT_DIRECTORY",
+    "SUPERVISOR",
+    "Keeper",
     "answer",
+    "bring",
     "control",
+    "control_program",
     "fresh",
     "full",
+    "install",
     "journal",
+    "keeper",
+    "log_argv",
+    "log_place",
+    "names",
     "needs_systemd",
-    "parse",
+    "outdated",
     "path",
+    "remove",
+    "restart",
     "show",
+    "without_systemd",
 ]
 
-UNIT_DIRECTORY = "/etc/systemd/system"
-PROPERTIES = (
-    "Id",
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "UnitFileState",
-    "FragmentPath",
-    "NeedDaemonReload",
-    "MainPID",
-    "NRestarts",
-    "ControlGroup",
-    "Result",
-    "ExecMainStatus",
-    "ExecMainCode",
-)
-_ASK_DEADLINE = 20.0
-_CHANGE_DEADLINE = 150.0
+SUPERVISOR = "supervisor"
+"""The target of actions that bring or change supervisor itself."""
 
 
-def path(name: str) -> str:
+class Keeper(Protocol):
+    """What keeps units running. A module of its own each; the functions are those of systemd.py."""
+
+    PROGRAM: str
+    """By which people start and stop units on the host."""
+
+    def path(self, name: str) -> str:
+        """Where the unit of an app lives."""
+
+    def names(self, system: System) -> List[str]:
+        """The services whose units are files of their own where apps have theirs, sorted, without suffix."""
+
+    def properties(self, system: System, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
+        """Properties of units as they are now, by the names that were given."""
+
+    def install(self, system: System, name: str, text: str) -> None:
+        """Put a unit's text in place; what runs goes on."""
+
+    def remove(self, system: System, name: str) -> None:
+        """Take a unit away that is stopped."""
+
+    def restart(self, system: System, name: str) -> None:
+        """Start a unit afresh from its text as it is now, with its count of restarts at zero."""
+
+    def control(self, system: System, verb: str, *names: str) -> None:
+        """start, stop, enable or disable units; Refusal when that fails."""
+
+    def log(self, system: System, name: str, lines: int, since: Optional[float] = None) -> List[str]:
+        """The last lines that a unit logged, not older than `since` (seconds since the epoch)."""
+
+    def log_argv(self, name: str, lines: int, follow: bool) -> List[str]:
+        """The command that prints the last lines of a unit's log, and with `follow` those that come."""
+
+    def log_place(self, name: str) -> str:
+        """Where people find a unit's log."""
+
+
+def keeper(system: System) -> Keeper:
+    """Who keeps the units of this host."""
+    if system.facts.get("init", "systemd") == "systemd":
+        return systemd
+    from . import supervised
+
+    return supervised
+
+
+def path(system: System, name: str) -> str:
     """Where the unit of an app lives; `name` without or with its suffix."""
-    return os.path.join(UNIT_DIRECTORY, full(name))
+    return keeper(system).path(name)
 
 
-def full(name: str) -> str:
-    """A unit's name with its suffix, `.service` unless it has one."""
-    suffixes = (".service", ".socket", ".timer", ".mount", ".target", ".path", ".slice", ".scope")
-    return name if name.endswith(suffixes) else name + ".service"
+def control_program(system: System) -> str:
+    """By which people start and stop units on this host: `PROGRAM start NAME`."""
+    return keeper(system).PROGRAM
+
+
+def outdated(system: System, archive: str) -> List[Tuple[str, str, str]]:
+    """What of the keeper itself is not as wanted (path, text now, wanted text); systemd is nobody's to bring."""
+    if keeper(system) is systemd or (system.check and SUPERVISOR in system.pending):
+        return []
+    from . import supervised
+
+    return supervised.outdated(system, archive)
+
+
+def bring(system: System, archive: str) -> None:
+    """Unpack supervisor and write its own files; apps that run go on."""
+    from . import supervised
+
+    supervised.bring(system, archive)
 
 
 def needs_systemd(system: System, what: str) -> None:
     """Refusal on a host that systemd does not run."""
     if system.facts.get("init", "systemd") != "systemd":
-        raise Refusal(*_without_systemd(what))
+        raise without_systemd(what)
+
+
+def without_systemd(what: str) -> Refusal:
+    """The refusal of what only systemd can do."""
+    return Refusal(
+        "%s needs systemd" % what,
+        "process 1 of this host is not systemd",
+        "use a host that was booted with systemd, or leave this host out with `hosts:` or `--limit`",
+    )
+
+
+def names(system: System) -> List[str]:
+    """The services whose units are files of their own where apps have theirs, sorted, without suffix."""
+    return keeper(system).names(system)
 
 
 def show(system: System, names: Iterable[str]) -> Dict[str, Dict[str, str]]:
@@ -77,59 +150,40 @@ def answer(system: System, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
 
 
 def fresh(system: System, names: Sequence[str]) -> Dict[str, Dict[str, str]]:
-    """Properties of units as they are now, by one `systemctl show`; Refusal when systemd does not answer."""
-    argv = ["systemctl", "show", "--property=" + ",".join(PROPERTIES), "--", *(full(name) for name in names)]
-    try:
-        done = system.run(argv, timeout=_ASK_DEADLINE)
-    except FileNotFoundError:
-        raise Refusal(*_without_systemd("a service")) from None
-    if done.returncode != 0:
-        why = "no answer within %g s" % _ASK_DEADLINE if done.timed_out else done.stderr.strip()
-        raise Refusal("systemd does not tell the state of `%s`" % "`, `".join(names), why, "look at `systemctl status`")
-    return dict(zip(names, parse(done.stdout, len(names))))
+    """Properties of units as they are now, in one call; Refusal when their keeper does not answer."""
+    return keeper(system).properties(system, names)
 
 
-def parse(text: str, count: int) -> List[Dict[str, str]]:
-    """The blocks that `systemctl show` prints, in order; ValueError when there are not `count`."""
-    blocks = [block for block in text.strip("\n").split("\n\n") if block]
-    if len(blocks) != count:
-        raise ValueError("`systemctl show` gave %d units where %d were asked for" % (len(blocks), count))
-    pairs = ([line.partition("=") for line in block.splitlines()] for block in blocks)
-    return [{key: value for key, _, value in block} for block in pairs]
+def install(system: System, name: str, text: str) -> None:
+    """Put a unit's text in place; what runs goes on."""
+    keeper(system).install(system, name, text)
 
 
-def control(system: System, verb: str, *names: str, emit: Optional[Emit] = None) -> None:
-    """One changing `systemctl` call (start, stop, restart, enable, daemon-reload, ...); Refusal when it fails."""
-    argv = ["systemctl", "--no-ask-password", verb, *(["--"] if names else []), *(full(name) for name in names)]
-    options: Dict[str, Any] = {"emit": emit} if emit else {}
-    done = system.run(argv, timeout=_CHANGE_DEADLINE, **options)
-    if done.returncode == 0:
-        return
-    subject = " ".join("`%s`" % full(name) for name in names)
-    why = "no end within %g s" % _CHANGE_DEADLINE if done.timed_out else done.stderr.strip()
-    lines = [line for name in names for line in journal(system, name, 10)]
-    raise Refusal(
-        ("`systemctl %s` failed for %s" % (verb, subject)) if names else "`systemctl %s` failed" % verb,
-        "\n".join([why, *lines]).strip(),
-        "see `journalctl -u %s`" % full(names[0]) if names else "see `journalctl -b`",
-    )
+def remove(system: System, name: str) -> None:
+    """Take a unit away that is stopped."""
+    keeper(system).remove(system, name)
+
+
+def restart(system: System, name: str) -> None:
+    """Start a unit afresh from its text as it is now, with its count of restarts at zero."""
+    keeper(system).restart(system, name)
+
+
+def control(system: System, verb: str, *names: str) -> None:
+    """start, stop, enable or disable units; Refusal when that fails."""
+    keeper(system).control(system, verb, *names)
 
 
 def journal(system: System, name: str, lines: int, since: Optional[float] = None) -> List[str]:
     """The last lines that a unit logged, at most `lines`, not older than `since` (seconds since the epoch)."""
-    argv = ["journalctl", "--no-pager", "--output=cat", "--lines=%d" % lines, "--unit=" + full(name)]
-    if since is not None:
-        argv.append("--since=@%d" % int(since))
-    try:
-        done = system.run(argv, timeout=_ASK_DEADLINE)
-    except FileNotFoundError:
-        return []
-    return [line for line in done.stdout.splitlines() if line.strip() and not line.startswith("-- ")]
+    return keeper(system).log(system, name, lines, since)
 
 
-def _without_systemd(what: str) -> Tuple[str, str, str]:
-    return (
-        "%s needs systemd" % what,
-        "process 1 of this host is not systemd",
-        "use a host that was booted with systemd, or leave this host out with `hosts:` or `--limit`",
-    )
+def log_argv(system: System, name: str, lines: int, follow: bool) -> List[str]:
+    """The command that prints the last lines of a unit's log, and with `follow` those that come."""
+    return keeper(system).log_argv(name, lines, follow)
+
+
+def log_place(system: System, name: str) -> str:
+    """Where people find a unit's log."""
+    return keeper(system).log_place(name)

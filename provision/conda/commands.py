@@ -10,7 +10,7 @@ from provision.conda.environment import Environment
 from provision.conda.lock import CondaPackage, Lock, check, make_lock, read_lock
 from provision.conda.mirrors import Settings
 from provision.conda.pip_part import PipPackage
-from provision.conda.prepare import raise_all, read_all
+from provision.conda.prepare import Uses, raise_all, read_all, settings_of
 from provision.errors import ProvisionError
 
 __all__ = ["Locked", "lock"]
@@ -43,6 +43,7 @@ def lock(
     files: Iterable[Path],
     settings: Settings,
     *,
+    uses: Uses | None = None,
     check_only: bool = False,
     upgrade: bool = False,
     strict: bool = False,
@@ -55,13 +56,10 @@ def lock(
     """
     errors: list[ProvisionError] = []
     done: list[Locked] = []
-    for path, environment in read_all(files, settings, strict=strict, report=report).items():
+    for path, environment in read_all(files, settings, uses=uses, strict=strict, report=report).items():
+        own = settings_of(path, settings, uses)
         try:
-            one = (
-                _checked(path, environment, settings)
-                if check_only
-                else _made(path, environment, settings, upgrade, report)
-            )
+            one = _checked(path, environment, own) if check_only else _made(path, environment, own, upgrade, report)
         except ProvisionError as error:
             errors.append(error)
         else:

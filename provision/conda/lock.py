@@ -113,7 +113,8 @@ def make_lock(
     if report and second:
         named = ", ".join(users)
         report(f"warning: `{environment.name}` gets CUDA {second} beside torch's, by {named}: pin these")
-    pip_text = pylock.write(pip, _python(records)) if environment.pip else None
+    machine = pip_part.machine_of(settings.platform)
+    pip_text = pylock.write(pip, _python(records), machine) if environment.pip else None
     manifest = _manifest(environment, settings, records, pip, text, pip_text)
     lock = _from_manifest(manifest, where)
     _write(where, text, pip_text, {"format": FORMAT, "digest": lock.digest, **manifest})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -20,7 +20,7 @@ __all__ = ["Settings", "canonical_channels", "canonical_url", "clean", "mirrored
 
 CONDA = "https://conda.anaconda.org"
 DEFAULTS = ("https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r")
-PLATFORMS = ("linux-64",)
+PLATFORMS = ("linux-64", "linux-aarch64")
 _FLOOR_KEYS = ("platform", "glibc", "linux", "cuda", "archspec", "driver")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
@@ -48,6 +48,13 @@ class Settings:
     network: Mapping[str, str] = field(default_factory=dict)
     root: str = "/opt/conda"
 
+    def for_platform(self, platform: str) -> Settings:
+        """The same for another platform; a floor of the processor holds for its own architecture only."""
+        if platform == self.platform:
+            return self
+        archspec = "aarch64" if platform == "linux-aarch64" else "x86_64"
+        return replace(self, platform=platform, archspec=archspec)
+
     @staticmethod
     def read(variables: Mapping[str, Any], folder: Path) -> Settings:
         """The settings in an inventory's variables; relative paths start at `folder`. Raises ProvisionError."""
@@ -58,7 +65,8 @@ class Settings:
                 raise ProvisionError(f"unknown key `{key}` in the variable `system_floor`", hint=hint)
         given = {key: _version(key, value) for key, value in floor.items() if value is not None}
         if given.get("platform", "linux-64") not in PLATFORMS:
-            raise ProvisionError(f"the platform `{given['platform']}` is not supported", hint="it can be `linux-64`")
+            hint = "it can be `linux-64` or `linux-aarch64`"
+            raise ProvisionError(f"the platform `{given['platform']}` is not supported", hint=hint)
         locks = variables.get("locks_directory")
         return Settings(
             channel_mirrors=_mirrors(variables, "channel_mirrors", canonical_channel),
@@ -66,7 +74,7 @@ class Settings:
             locks_directory=folder / str(locks) if locks else None,
             network=_network(variables, folder),
             root=str(variables.get("conda_root", "/opt/conda")),
-            **given,
+            **({"archspec": "aarch64"} if given.get("platform") == "linux-aarch64" else {}) | given,
         )
 
 

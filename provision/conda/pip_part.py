@@ -146,7 +146,7 @@ class _Uv:
     def __call__(self, *options: str) -> str:
         argv = [uv(), "pip", "compile", "asked.in", "--constraints", "provided.in", "--no-config", "--generate-hashes"]
         argv += ["--only-binary", ":all:", "--index-strategy", "first-index", "--python", sys.executable]
-        argv += ["--python-version", self.python, "--python-platform", _platform(self.settings.glibc), *options]
+        argv += ["--python-version", self.python, "--python-platform", _platform(self.settings), *options]
         try:
             done = subprocess.run(
                 argv, cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=TIMEOUT
@@ -199,10 +199,15 @@ def _advice(text: str, python: str, glibc: str) -> str:
     return f"resolved for Python {python} and glibc {glibc} (variable `system_floor`)"
 
 
-def _platform(glibc: str) -> str:
-    """uv's name for a platform with this glibc or the nearest older one."""
-    minor = int(glibc.split(".")[1])
-    return f"x86_64-manylinux_2_{max((known for known in _UV_GLIBC if known <= minor), default=_UV_GLIBC[0])}"
+def _platform(settings: Settings) -> str:
+    """uv's name for the platform, with its glibc or the nearest older one."""
+    minor, machine = int(settings.glibc.split(".")[1]), machine_of(settings.platform)
+    return f"{machine}-manylinux_2_{max((known for known in _UV_GLIBC if known <= minor), default=_UV_GLIBC[0])}"
+
+
+def machine_of(platform: str) -> str:
+    """The architecture of a conda platform, as Python's markers name it."""
+    return "aarch64" if platform == "linux-aarch64" else "x86_64"
 
 
 def _stubs(folder: Path, conda: Mapping[str, str]) -> Path:

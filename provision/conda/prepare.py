@@ -2,49 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from provision.conda import lint
+from provision.conda.capability import Kind
 from provision.conda.environment import Environment, read
 from provision.conda.lock import Lock, check, make_lock, paths, read_lock
 from provision.conda.mirrors import Settings
 from provision.errors import ProvisionError, ProvisionErrors
 
-__all__ = ["prepare", "read_all"]
+__all__ = ["Use", "prepare", "read_all"]
 
 Report = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a file is for, where a play says so: its platform, and the kinds of GPUs that it may meet."""
+
+    platform: str
+    gpus: tuple[Kind, ...] = ()
+
+
+Uses = Mapping[Path, Use]
+
+
 def prepare(
-    files: Iterable[Path], settings: Settings, *, lock_missing: bool = True, strict: bool = False, report: Report
+    files: Iterable[Path],
+    settings: Settings,
+    *,
+    uses: Uses | None = None,
+    lock_missing: bool = True,
+    strict: bool = False,
+    report: Report,
 ) -> dict[Path, Lock]:
-    """The lock of each environment.yml, by the path that was given.
+    """The lock of each environment.yml, by the path that was given; `uses` says for which of them what is meant.
 
     `report` is told of warnings and of what is locked. What has no lock is locked now, with `lock_missing` False it is
     an error. Raises ProvisionError, ProvisionErrors for several files: unreadable, refused by the rules, a lock that is
     stale or not what was locked.
     """
-    environments = read_all(files, settings, strict=strict, report=report)
+    environments = read_all(files, settings, uses=uses, strict=strict, report=report)
     errors: list[ProvisionError] = []
     locks: dict[Path, Lock] = {}
     for path, environment in environments.items():
         try:
-            locks[path] = _lock(environment, settings, lock_missing, report)
+            locks[path] = _lock(environment, settings_of(path, settings, uses), lock_missing, report)
         except ProvisionError as error:
             errors.append(error)
     raise_all(errors)
     return locks
 
 
-def read_all(files: Iterable[Path], settings: Settings, *, strict: bool, report: Report) -> dict[Path, Environment]:
+def settings_of(path: Path, settings: Settings, uses: Uses | None) -> Settings:
+    """The settings for one file, with the platform that it is for."""
+    use = (uses or {}).get(path)
+    return settings.for_platform(use.platform) if use else settings
+
+
+def read_all(
+    files: Iterable[Path], settings: Settings, *, uses: Uses | None = None, strict: bool, report: Report
+) -> dict[Path, Environment]:
     """Every file read and linted; warnings and notices go to `report`. Raises ProvisionError(s)."""
     errors: list[ProvisionError] = []
     environments: dict[Path, Environment] = {}
     for path in dict.fromkeys(files):
         try:
             environment = read(path)
-            findings = lint.lint(environment, settings)
+            use = (uses or {}).get(path)
+            findings = lint.lint(environment, settings, use.gpus if use else ())
             lint.refuse(findings, strict=strict)
         except ProvisionError as error:
             errors.append(error)

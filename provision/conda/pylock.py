@@ -15,10 +15,10 @@ HEADER = """\
 """
 
 
-def write(packages: Iterable[PipPackage], python: str | None) -> str:
-    """The file's text, the same for the same packages."""
+def write(packages: Iterable[PipPackage], python: str | None, machine: str = "x86_64") -> str:
+    """The file's text, the same for the same packages; `machine` is the architecture that it is for."""
     head = [f'{HEADER}lock-version = "1.0"', 'created-by = "provision"']
-    head += ["environments = [\"sys_platform == 'linux' and platform_machine == 'x86_64'\"]"]
+    head += [f"environments = [\"sys_platform == 'linux' and platform_machine == '{machine}'\"]"]
     if python:
         head.append(f'requires-python = "=={".".join(python.split(".")[:2])}.*"')
     listed = sorted(packages, key=lambda package: package.name)

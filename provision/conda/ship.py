@@ -30,9 +30,14 @@ def specify(
     """
     content, blobs = _content(lock)
     target = tools.Target.of(facts)
-    rattler = tools.rattler_archive(target)
-    blobs = {**blobs, rattler.sha256: rattler.path}
-    spec: dict[str, Any] = {**content, "root": settings.root, "rattler_blob": rattler.sha256}
+    spec: dict[str, Any] = {**content, "root": settings.root}
+    try:
+        rattler = tools.rattler_archive(target)
+    except tools.NoInstaller as none:
+        spec["rattler_lacks"] = none.summary  # the host says what else it has
+    else:
+        blobs = {**blobs, rattler.sha256: rattler.path}
+        spec["rattler_blob"] = rattler.sha256
     if lock.pip:
         uv = tools.uv_archive(target)
         blobs[uv.sha256] = uv.path

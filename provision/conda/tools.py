@@ -26,7 +26,7 @@ from provision.conda.pip_part import uv
 from provision.conda.solve import cache_folder
 from provision.errors import ProvisionError
 
-__all__ = ["Target", "Tool", "rattler_archive", "uv_archive"]
+__all__ = ["NoInstaller", "Target", "Tool", "kept", "pack_files", "rattler_archive", "uv_archive"]
 
 OLD_RATTLER = "0.25.0"
 """The last py-rattler for Python 3.8 and 3.9; it reads the lock files of newer ones."""
@@ -64,11 +64,18 @@ class Tool:
     path: Path
 
 
+class NoInstaller(ProvisionError):
+    """There is no build of an installer for a host's Python and architecture."""
+
+
 @functools.cache
 def rattler_archive(target: Target) -> Tool:
-    """The zip whose `rattler` is importable once unpacked on `sys.path`; ProvisionError when it cannot be had."""
-    if target.python < OLDEST_PYTHON:
-        raise _unsupported(target)
+    """The zip whose `rattler` is importable once unpacked on `sys.path`.
+
+    Raises NoInstaller where there is none for the target, ProvisionError when it cannot be had.
+    """
+    if target.python < OLDEST_PYTHON or target.architecture not in _PLATFORMS:
+        raise _unsupported("rattler", "needs Python 3.8 or newer on x86_64 or aarch64", target)
     version = metadata.version("py-rattler") if target.python >= (3, 10) else OLD_RATTLER
     abi = "abi3-310" if target.python >= (3, 10) else "abi3-38"
 
@@ -81,12 +88,14 @@ def rattler_archive(target: Target) -> Tool:
                 _fetch(f"py-rattler=={version}", target, Path(folder))
                 _zip(Path(folder, "rattler"), archive)
 
-    return _kept(f"rattler-{version}-{abi}-{target.architecture}.zip", pack)
+    return kept(f"rattler-{version}-{abi}-{target.architecture}.zip", pack)
 
 
 @functools.cache
 def uv_archive(target: Target) -> Tool:
-    """The gzipped uv binary for an architecture; ProvisionError when it cannot be had."""
+    """The gzipped uv binary for an architecture; raises as `rattler_archive` does."""
+    if target.architecture not in _PLATFORMS:
+        raise _unsupported("uv", "is sent for x86_64 and aarch64", target)
     version = metadata.version("uv")
 
     def pack(archive: Path) -> None:
@@ -97,11 +106,11 @@ def uv_archive(target: Target) -> Tool:
                 _fetch(f"uv=={version}", target, Path(folder))
                 _gzip(Path(folder, "bin", "uv"), archive)
 
-    return _kept(f"uv-{version}-{target.architecture}.gz", pack)
+    return kept(f"uv-{version}-{target.architecture}.gz", pack)
 
 
-def _kept(name: str, pack: Callable[[Path], None]) -> Tool:
-    """The archive of that name in the cache folder, packed if it is not there whole."""
+def kept(name: str, pack: Callable[[Path], None]) -> Tool:
+    """The archive of that name in the cache folder, packed if it is not there whole; raises what `pack` does."""
     path = cache_folder() / "tools" / name
     note = path.with_name(f"{name}.sha256")
     try:
@@ -130,9 +139,15 @@ def _zip(package: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for path in sorted(package.rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
-                info = zipfile.ZipInfo(f"{package.name}/{path.relative_to(package).as_posix()}", _EPOCH)
-                info.external_attr = 0o644 << 16
-                packed.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED, 1)
+                pack_files(packed, {f"{package.name}/{path.relative_to(package).as_posix()}": path.read_bytes()})
+
+
+def pack_files(archive: zipfile.ZipFile, files: Mapping[str, bytes]) -> None:
+    """Add files by their path in the archive, without times or owners."""
+    for name, data in files.items():
+        info = zipfile.ZipInfo(name, _EPOCH)
+        info.external_attr = 0o644 << 16
+        archive.writestr(info, data, zipfile.ZIP_DEFLATED, 1)
 
 
 def _gzip(binary: Path, archive: Path) -> None:
@@ -146,9 +161,7 @@ def _gzip(binary: Path, archive: Path) -> None:
 
 def _fetch(requirement: str, target: Target, folder: Path) -> None:
     """One wheel for another Python or architecture, by uv from the index that this machine's settings name."""
-    wanted = _PLATFORMS.get(target.architecture)
-    if wanted is None:
-        raise _unsupported(target)
+    wanted = _PLATFORMS[target.architecture]
     argv = [uv(), "pip", "install", requirement, "--target", str(folder), "--no-deps", "--only-binary", ":all:"]
     argv += [
         "--python",
@@ -167,11 +180,11 @@ def _fetch(requirement: str, target: Target, folder: Path) -> None:
         )
 
 
-def _unsupported(target: Target) -> ProvisionError:
-    return ProvisionError(
-        f"no installer runs on {target}",
-        cause="environments are installed by rattler, which needs Python 3.8 or newer on x86_64 or aarch64",
-        hint="name a newer one by `ansible_python_interpreter`",
+def _unsupported(tool: str, needs: str, target: Target) -> NoInstaller:
+    return NoInstaller(
+        f"the installer `{tool}` does not run on {target}",
+        cause=f"{tool} {needs}",
+        hint="name another Python by `ansible_python_interpreter`, or leave this host out of the play",
     )
 
 

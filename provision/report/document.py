@@ -145,6 +145,10 @@ def _junit(tally: Tally) -> str:
             skipped=str(host.skipped),
             time=f"{host.seconds:.3f}",
         )
+        if host.simulated:
+            ElementTree.SubElement(
+                ElementTree.SubElement(suite, "properties"), "property", name="simulated", value="true"
+            )
         for change in failures:
             case = ElementTree.SubElement(suite, "testcase", classname=name, name=change.title)
             error = change.result.error or {}

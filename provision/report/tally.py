@@ -75,7 +75,7 @@ class Tally:
                 self.command, self.run, self.check = event.command, event.run, event.check
                 self.hosts = {host: HostTally() for host in event.hosts}
             case Connected():
-                self.host(event.host).simulated = bool((event.facts.get("gpu") or {}).get("simulated"))
+                self.host(event.host).simulated = bool(event.facts.get("simulated"))
             case StepEnded():
                 self._add_step(event)
             case HostFailed():

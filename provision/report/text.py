@@ -16,9 +16,10 @@ from rich.text import Text
 
 from provision.errors import ProvisionError
 from provision.events import Event, HostFailed, HostUnreachable, Notice, StepEnded, StepOutput
+from provision.printable import printable
 from provision.report.tally import Change, Tally, grouped, host_names
 
-__all__ = ["TextReport", "console", "printable"]
+__all__ = ["TextReport", "console"]
 
 SIGNS = {
     "create": ("+", "green"),
@@ -38,11 +39,6 @@ def console(stream: TextIO) -> Console:
     """A rich console without markup, highlighting or wrapping surprises; NO_COLOR and FORCE_COLOR are honoured."""
     width = None if stream.isatty() else 200
     return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True, width=width)
-
-
-def printable(text: str) -> str:
-    """`text` without control characters other than newline and tab."""
-    return "".join(c for c in text if c in "\n\t" or (c.isprintable() or c == " "))
 
 
 class TextReport:
@@ -99,7 +95,7 @@ def summary(tally: Tally, *, diff: bool, verbosity: int) -> Iterator[Text]:
     """Everything that is shown after a run: messages, changes, failures, one total."""
     known = len(tally.hosts)
     for (title, message), hosts in _messages(tally).items():
-        yield Text.assemble((f"{title}  ", "bold"), (host_names(hosts, known), "dim"))
+        yield Text.assemble((f"{printable(title)}  ", "bold"), (host_names(hosts, known), "dim"))
         yield Text(f"    {printable(message)}")
     if tally.check or diff or verbosity:
         for change, hosts in grouped(tally.changes):
@@ -119,7 +115,7 @@ def _messages(tally: Tally) -> dict[tuple[str, str], list[str]]:
 
 def change_lines(change: Change, hosts: list[str], known: int, *, diff: bool) -> Iterator[Text]:
     """One change with its place, hosts, actions and, where wanted, diffs."""
-    yield Text.assemble((change.title, "bold"), "  ", (host_names(hosts, known), "dim"))
+    yield Text.assemble((printable(change.title), "bold"), "  ", (host_names(hosts, known), "dim"))
     if change.where:
         yield Text(f"  --> {change.where}", style="dim")
     for action in change.result.actions:
@@ -145,7 +141,7 @@ def failure_lines(change: Change, hosts: list[str]) -> Iterator[Text]:
     said = ProvisionError(
         f"{printable(str(error.get('summary') or 'the step failed'))} on {host_names(hosts, 0)}",
         where=change.where,
-        context=f'task "{change.title}"' + (", ignored" if change.ignored else ""),
+        context=f'task "{printable(change.title)}"' + (", ignored" if change.ignored else ""),
         cause=printable(str(error.get("cause") or "")),
         hint=printable(str(error.get("hint") or "")),
     )
@@ -196,7 +192,7 @@ def total_lines(tally: Tally) -> Iterator[Text]:
     ]
     parts.append(f"unreachable {unreachable}")
     style = "red" if tally.exit_code else ("yellow" if sums["changed"] else "green")
-    note = "  (simulated GPUs)" if tally.simulated else ""
+    note = "  (simulated)" if tally.simulated else ""
     stopped = "interrupted; " if tally.interrupted else ""
     yield Text.assemble(
         (f"{stopped}{hosts}: {', '.join(parts)}", f"bold {style}"), (f"  in {tally.seconds:.1f} s{note}", "dim")

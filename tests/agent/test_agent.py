@@ -134,6 +134,18 @@ def test_failed_steps_stop_the_batch_unless_they_say_continue(agent: Agent) -> N
     assert statuses == ["failed", "changed"]
 
 
+def test_items_of_a_loop_run_on_after_a_failure_and_nothing_behind_them(agent: Agent) -> None:
+    for nobody in ({}, {"user": "nobody"}):  # one worker, and two
+        steps = [
+            shell("exit 3", 1, on_failure="later"),
+            shell("true", 2, on_failure="later"),
+            shell("true", 3, **nobody),
+            shell("true", 4),
+        ]
+        assert [result.status for result in agent.results(*steps)] == ["failed", "changed", "changed", "skipped"]
+    assert [result.status for result in agent.results(shell("true", 5))] == ["changed"]
+
+
 def test_the_environment_of_a_command_is_clean(agent: Agent) -> None:
     (result,) = agent.results(shell("env", environment={"http_proxy": "http://proxy"}))
     variables = dict(line.split("=", 1) for line in result.fields["stdout_lines"])
@@ -268,12 +280,23 @@ def test_a_second_run_is_told_who_holds_the_host(start: Start) -> None:
     assert isinstance(start().first, Ready)
 
 
-def test_runs_that_only_look_share_the_lock(start: Start) -> None:
-    shared = [start(lock="shared"), start(lock="shared")]
+def test_runs_that_only_look_share_the_lock_and_leave_no_trace(start: Start) -> None:
+    exclusive = start()
+    exclusive.link.close()
+    assert await_true(lambda: not running(exclusive.pid), 5.0) < 5.0
+    lock = exclusive.state / "lock"
+    before = (lock.read_bytes(), lock.stat().st_mtime_ns)
+    shared = [start(lock="shared", run=f"look-{number}") for number in (1, 2)]
     assert all(isinstance(agent.first, Ready) for agent in shared)
     refused = start()
     assert isinstance(refused.first, Fatal) and refused.first.kind == "locked"
+    assert "run look-" in refused.first.cause
     assert isinstance(start(lock="none").first, Ready)
+    for agent in shared:
+        agent.link.close()
+        assert await_true(lambda pid=agent.pid: not running(pid), 5.0) < 5.0
+    assert (lock.read_bytes(), lock.stat().st_mtime_ns) == before
+    assert [path.name for path in lock.parent.glob("lock*")] == ["lock"]
 
 
 @pytest.mark.parametrize("program", ["sleep 60", "trap '' TERM; sleep 60 & wait; sleep 60"])

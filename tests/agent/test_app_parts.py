@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.agent import app_files, checkout, digest, health, packages, ports, processes, serving, unit_text, units
+from provision.agent import app_files, checkout, digest, health, packages, ports, processes, serving, systemd, unit_text, units
 from provision.agent.resource import Refusal
 from provision.agent.system import System
 
@@ -104,17 +104,17 @@ def test_the_key_is_made_once_and_kept_with_the_first_change(tmp_path: Path) -> 
 
 def test_what_systemctl_shows_is_read() -> None:
     text = "Id=a.service\nMainPID=7\n\nId=b.service\nMainPID=0\nControlGroup=/system.slice/b=c\n"
-    assert units.parse(text, 2) == [
+    assert systemd.parse(text, 2) == [
         {"Id": "a.service", "MainPID": "7"},
         {"Id": "b.service", "MainPID": "0", "ControlGroup": "/system.slice/b=c"},
     ]
     with pytest.raises(ValueError, match="gave 2 units where 3"):
-        units.parse(text, 3)
+        systemd.parse(text, 3)
 
 
-def test_a_host_without_systemd_is_refused() -> None:
-    with pytest.raises(Refusal, match="app `web` needs systemd"):
-        units.needs_systemd(System(blob=str, facts={"init": "none"}), "app `web`")
+def test_a_service_on_a_host_without_systemd_is_refused() -> None:
+    with pytest.raises(Refusal, match="service `web` needs systemd"):
+        units.needs_systemd(System(blob=str, facts={"init": "none"}), "service `web`")
 
 
 @pytest.mark.parametrize(
@@ -219,10 +219,10 @@ def test_who_holds_the_package_managers_lock_is_named(tmp_path: Path) -> None:
         assert packages.holder([str(lock)]) == process.pid
         times = iter([0.0, 601.0])
         with pytest.raises(Refusal, match="the package manager is busy") as refusal:
-            packages.wait_for_lock(lambda **_: None, lambda: next(times), [str(lock)])
+            packages.wait_for_lock(lambda **_: None, 600, lambda: next(times), [str(lock)])
         assert f"(pid {process.pid}" in refusal.value.cause
         process.communicate("")
-    packages.wait_for_lock(lambda **_: None, locks=[str(lock)])
+    packages.wait_for_lock(lambda **_: None, 600, locks=[str(lock)])
 
 
 def test_what_dpkg_shows_is_read() -> None:
@@ -232,8 +232,8 @@ def test_what_dpkg_shows_is_read() -> None:
 
 def test_the_end_of_a_failed_start_is_told() -> None:
     assert (
-        serving.outcome("web", {"web": "", "api": ""}, True)
+        serving.outcome("`web.log`", {"web": "", "api": ""}, True)
         == "what served before was put back and serves again: `api`, `web`"
     )
-    assert serving.outcome("web", {"web": "it crashes"}, True) == "`web` was put back too, but it crashes"
-    assert serving.outcome("web", {}, False).startswith("its unit was stopped; see `journalctl -u web.service`")
+    assert serving.outcome("`web.log`", {"web": "it crashes"}, True) == "`web` was put back too, but it crashes"
+    assert serving.outcome("`web.log`", {}, False).startswith("its unit was stopped; see `web.log`")

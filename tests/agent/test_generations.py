@@ -133,7 +133,7 @@ def test_what_a_unit_names_is_never_pruned(store: Store, tmp_path: Path, monkeyp
     store.flip(used)
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "app.service").write_text(f"ExecStart={used.path}/bin/python -m app\n")
-    monkeypatch.setattr("provision.agent.units.UNIT_DIRECTORY", str(tmp_path / "units"))
+    monkeypatch.setattr("provision.agent.systemd.UNIT_DIRECTORY", str(tmp_path / "units"))
     assert pruning.users([used.path, used.path + "0"]) == {used.path}
 
 
@@ -183,7 +183,7 @@ def test_units_that_run_on_the_generation_are_kept_with_it(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = store.sealed(A)
-    monkeypatch.setattr("provision.agent.units.UNIT_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr("provision.agent.systemd.UNIT_DIRECTORY", str(tmp_path))
     (tmp_path / "one.service").write_text(f"ExecStart={made.path}/bin/python\n")
     (tmp_path / "two.service").write_text("ExecStart=/usr/bin/python3\n")
     spec = conda_flip.Spec(name="env", lock=A, root=store.root, apps=["one", "two", "three"])

@@ -9,7 +9,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from provision.agent.resource import Refusal
-from provision.agent.resources import conda_env, conda_flip, conda_rollback
+from provision.agent.resources import conda_base, conda_env, conda_flip, conda_rollback
 from provision.errors import ProvisionError
 
 LOCK, OTHER = "a" * 64, "b" * 64
@@ -38,6 +38,18 @@ def rollback(serves: str) -> Callable[[], Any]:
     return lambda: conda_rollback.decide(conda_rollback.Spec(name="img2video"), seen)
 
 
+def no_installer() -> Any:
+    why = "the installer `rattler` does not run on Python 3.11, riscv64"
+    seen = conda_env.State("nothing", expected=GENERATION, passed=["`/opt/conda/bin/conda` does not run: killed"])
+    wanted = conda_env.Spec(name="img2video", lock=LOCK, listing_blob="l", conda_blob="c", rattler_lacks=why)
+    return conda_env.decide(wanted, seen)
+
+
+def base(programs: str) -> Callable[[], Any]:
+    wanted = conda_base.Spec(environment="conda-base")
+    return lambda: conda_base.decide(wanted, conda_base.State([], programs))
+
+
 LONG = {"expected": "/opt/conda/envs/.generations/" + "long-" * 20 + "/aaaaaaaaaaaa-1"}
 
 
@@ -47,6 +59,7 @@ LONG = {"expected": "/opt/conda/envs/.generations/" + "long-" * 20 + "/aaaaaaaaa
         pytest.param(env(facts=facts("440.118.02")), id="driver-too-old"),
         pytest.param(env(facts=facts(None)), id="no-driver"),
         pytest.param(env(facts=facts(glibc="2.17")), id="glibc-too-old"),
+        pytest.param(env(facts={**facts(), "architecture": "aarch64"}), id="another-architecture"),
         pytest.param(env(there="other"), id="something-else-there"),
         pytest.param(env("directory", stray=["missing: numpy 1.26.4 py311_0"]), id="another-directory"),
         pytest.param(env("generation", held=True, current=OTHER, built=GENERATION), id="held"),
@@ -54,6 +67,8 @@ LONG = {"expected": "/opt/conda/envs/.generations/" + "long-" * 20 + "/aaaaaaaaa
         pytest.param(env("directory", spec={"state": "absent"}), id="absent-of-a-directory"),
         pytest.param(flip(), id="flip-to-nothing"),
         pytest.param(flip(wanted=GENERATION, directory=True), id="flip-over-a-directory"),
+        pytest.param(no_installer, id="nothing-installs"),
+        pytest.param(base("/"), id="another-base"),
         pytest.param(rollback(""), id="rollback-of-no-generation"),
         pytest.param(rollback(GENERATION), id="rollback-to-nothing"),
     ],

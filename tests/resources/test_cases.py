@@ -177,17 +177,25 @@ def test_the_examples_of_specs_are_taken() -> None:
     """The docstring of each Spec shows an example that it takes."""
     for name in (
         "app",
+        "blockinfile",
         "command",
+        "conda_list",
         "file",
         "git",
         "gpu",
         "group",
         "link",
+        "mounted",
         "package",
+        "reboot",
         "service",
         "shell",
         "stat",
         "user",
+        "verify_app",
+        "verify_driver",
+        "verify_shared_data",
+        "verify_system",
     ):
         spec = load(name).Spec
         lines = (spec.__doc__ or "").splitlines()

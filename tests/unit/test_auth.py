@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from provision.transport import Unreachable
-from provision.transport.auth import Answer, Credentials, Disconnected, Key, KeyUnusable, Prompts, authenticate
+from provision.transport.auth import (
+    Answer,
+    Credentials,
+    Disconnected,
+    Key,
+    KeyLocked,
+    Prompts,
+    authenticate,
+)
 
 Prompt = Sequence[tuple[str, bool]]
 ALL = ("publickey", "password", "keyboard-interactive")
@@ -40,11 +48,11 @@ class Host:
     def try_interactive(self, answer: Callable[[Prompt], list[str]]) -> Answer:
         return self._answer("keyboard-interactive", "+".join(answer(self.prompts)))
 
-    def load_key(self, path: str, certificates: Sequence[str]) -> Key:
+    def load_key(self, path: str, certificates: Sequence[str], passphrase: str | None = None) -> Key:
         if path.startswith("absent"):
             raise FileNotFoundError(path)
-        if path.startswith("locked"):
-            raise KeyUnusable("encrypted, and no agent holds it", path.replace("locked", "agent"))
+        if path.startswith("locked") and passphrase != "sesame":
+            raise KeyLocked(path.replace("locked", "agent"))
         return Key(f"key {path}", path, None)
 
     def agent_keys(self) -> Sequence[Key]:
@@ -129,3 +137,72 @@ def test_a_host_that_hangs_up_in_between() -> None:
     error = refused(Impatient([]), offer(["f1"]))
     assert "Too many authentication failures" in error.cause
     assert "IdentitiesOnly" in error.hint
+
+
+class Operator:
+    """Types these passphrases, one after another, then nothing."""
+
+    def __init__(self, *types: str) -> None:
+        self.types = list(types)
+        self.asked: list[str] = []
+
+    def __call__(self, prompt: str, seen: bool) -> str | None:
+        assert not seen
+        self.asked.append(prompt)
+        return self.types.pop(0) if self.types else None
+
+
+def test_a_passphrase_is_asked_once_for_all_hosts_and_after_all_that_needs_none() -> None:
+    operator = Operator("sesame")
+    prompts = Prompts(operator)
+    for _ in range(2):
+        host = Host(["locked1"], agent=["a1"])
+        authenticate(host, offer(["locked1", "f1"], prompts=prompts), name="gpu-01")
+        assert host.offered == ["f1", "a1", "locked1"]
+    assert operator.asked == ["Passphrase of the key locked1: "]
+
+
+def test_nobody_is_asked_for_the_passphrase_of_a_key_that_an_agent_holds() -> None:
+    operator = Operator("sesame")
+    host = Host([], agent=["agent1"], allowed=["publickey"])
+    refused(host, offer(["locked1"], prompts=Prompts(operator)))
+    assert host.offered == ["agent1"]
+    assert operator.asked == []
+
+
+def test_a_wrong_passphrase_may_be_typed_again_and_is_given_up_for_all_hosts() -> None:
+    operator = Operator("one", "two", "three", "sesame")
+    prompts = Prompts(operator)
+    for _ in range(2):
+        error = refused(Host(["locked1"], allowed=["publickey"]), offer(["locked1"], prompts=prompts))
+        assert "key locked1: encrypted, and its passphrase was not given" in error.cause
+    again = "That is not it. Passphrase of the key locked1: "
+    assert [prompt for prompt in operator.asked if "key" in prompt] == ["Passphrase of the key locked1: ", again, again]
+
+
+def test_an_empty_answer_leaves_the_key_out() -> None:
+    operator = Operator("", "sesame")
+    host = Host(["secret"])
+    authenticate(host, offer(["locked1"], "secret", Prompts(operator)), name="gpu-01")
+    assert host.offered == ["secret"]
+    assert len(operator.asked) == 1
+
+
+def test_beside_a_password_the_usual_keys_are_not_asked_about() -> None:
+    operator = Operator("sesame")
+    host = Host(["secret"])
+    usual = replace(offer(["locked1"], "secret", Prompts(operator)), defaults=True)
+    authenticate(host, usual, name="gpu-01")
+    assert operator.asked == []
+
+
+def test_a_locked_key_where_nobody_can_be_asked_says_what_to_do() -> None:
+    error = refused(Host([], allowed=["publickey"]), offer(["locked1"]))
+    assert "key locked1: encrypted, and no agent holds it" in error.cause
+    assert "ssh-add" in error.hint
+
+
+def test_a_question_that_is_not_answered_is_named() -> None:
+    host = Host([], allowed=["keyboard-interactive"])
+    error = refused(host, offer(prompts=Prompts(Operator())))
+    assert "the host asks `Password:`, and nobody is there to answer" in error.cause

@@ -25,8 +25,10 @@ ONLY_IMPORTERS = {
     "invoke": ("transport/",),
     "paramiko": ("transport/",),
     "rich": ("report/",),
+    "ruamel": ("onboarding/",),
     "rattler": ("conda/", "lab/", "agent/"),
-    "jinja2": ("render", "source", "variables", "filters", "template_errors", "preflight"),
+    "jinja2": ("render", "source", "variables", "filters", "template_errors", "preflight", "verify/html"),
+    "prometheus_client": ("verify/metrics",),
     "sqlite3": ("history",),
     "yaml": ("source", "filters", "conda/", "lab/"),
 }

@@ -26,8 +26,9 @@ from provision.agent.protocol import (
     Result,
     Step,
 )
+from provision.printable import printable
 from provision.transport import ChannelClosed, Unreachable, link
-from provision.transport.link import Link, plain
+from provision.transport.link import Link
 
 DEEP: Any = functools.reduce(lambda inner, _: [inner], range(40), 1)  # type: ignore[arg-type,return-value]
 """A list in a list, forty times."""
@@ -126,7 +127,7 @@ def _sha(data: bytes) -> str:
 
 def test_nothing_for_people_holds_control_characters(host: Host, line: Link) -> None:
     evil = "\x1b[31mred\x1b]0;title\x07\r\n\x9b2Jz\u202eabc\t[/x]"
-    good = plain(evil)
+    good = printable(evil)
     assert good == "red\n2Jzabc\t[/x]"
     action = {"verb": "run", "target": evil, "before": None, "after": evil}
     host.says(

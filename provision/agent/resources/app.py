@@ -1,4 +1,4 @@
-"""A service that runs in a conda environment, as a systemd unit of its own.
+"""A service that runs in a conda environment, as a unit of its own that systemd or supervisor keeps.
 
 Owns what an app is and when it is right: the *running process* carries the digest of the wanted inputs, its unit is
 enabled, its port belongs to it and its health check answers. How it is started and watched is in serving.py, what
@@ -15,7 +15,7 @@ from .. import app_files, app_needs, checkout, digest, generations, processes, s
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
-__all__ = ["Spec", "State", "apply", "decide", "fields", "observe", "questions"]
+__all__ = ["Spec", "State", "apply", "decide", "fields", "inputs", "observe", "questions", "wanted_files"]
 
 _STATES = ("started", "stopped", "absent")
 _HEALTH = {"path": str, "expect": (int, str), "start_timeout": (int, float), "interval": (int, float)}
@@ -39,7 +39,7 @@ class Spec:
     `lock`: the environment's lock whose newest generation is used, None for what the link points at. The command's
     first word without a slash is a program of the environment. `gpus`: indexes, UUIDs, [] for none or ["all"].
     `code`: a git checkout whose commit restarts the app (default: none), `configuration`: files whose content does.
-    `data`: paths whose mounts the app needs.
+    `data`: paths whose mounts the app needs. `supervisor_blob`: what keeps apps on a host without systemd.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
@@ -61,6 +61,7 @@ class Spec:
     data: List[str] = field(default_factory=list)
     health: Dict[str, Union[int, float, str]] = field(default_factory=dict)
     script_directory: Optional[str] = None
+    supervisor_blob: Optional[str] = None
     state: str = "started"
 
     def __post_init__(self) -> None:
@@ -113,8 +114,9 @@ def _check_health(spec: Spec) -> None:
 class State:
     """What was found. Texts are None where there is no such file; `generation` is None while it is not built yet.
 
-    `observed`: the app judged by the unit that is there. `holder`: who else listens on the port, in words.
-    `pending`: inputs that earlier steps of this check would change.
+    `problem`: the app judged by the unit that is there. `holder`: who else listens on the port, in words.
+    `pending`: inputs that earlier steps of this check would change. `control`: the program by which people start it.
+    `keeper`: files of supervisor itself that are not as wanted: path, text now, wanted text.
     """
 
     generation: Optional[str] = None
@@ -123,6 +125,7 @@ class State:
     code: Optional[str] = None
     configuration: Dict[str, str] = field(default_factory=dict)
     unit: Optional[str] = None
+    unit_path: str = ""
     script: Optional[str] = None
     secrets: Optional[str] = None
     secrets_path: str = ""
@@ -134,22 +137,24 @@ class State:
     holder: Optional[str] = None
     simulated: bool = False
     pending: List[str] = field(default_factory=list)
+    control: str = "systemctl"
+    keeper: List[Tuple[str, str, str]] = field(default_factory=list)
 
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
-    """One `systemctl show` serves all apps of a batch."""
+    """One question to their keeper serves all apps of a batch."""
     return [("unit", units.full(spec.name))]
 
 
 def observe(spec: Spec, system: System) -> State:
     """Files, process, port and health of the app. Refusal where it cannot run on this host at all."""
-    units.needs_systemd(system, "app `%s`" % spec.name)
-    shown = units.show(system, [spec.name])[spec.name]
-    unit, secrets_path = _text(system, units.path(spec.name)), _secrets_path(spec, system)
-    app_needs.need_own_unit(spec.name, unit, shown)
+    shown, unit_path = units.show(system, [spec.name])[spec.name], units.path(system, spec.name)
+    unit, secrets_path = _text(system, unit_path), _secrets_path(spec, system)
+    app_needs.need_own_unit(spec.name, unit_path, unit, shown)
     pid = int(shown.get("MainPID") or 0)
     common: Dict[str, Any] = {
         "unit": unit,
+        "unit_path": unit_path,
         "script": _text(system, _script_path(spec)) if spec.directory or spec.script_directory else None,
         "secrets": _text(system, secrets_path),
         "secrets_path": secrets_path,
@@ -159,10 +164,11 @@ def observe(spec: Spec, system: System) -> State:
     }
     if spec.state != "started":
         return State(**common)
-    return State(**common, **_inputs(spec, system), **_serving(spec, unit, shown, pid, system))
+    return State(**common, **inputs(spec, system), **_serving(spec, unit, shown, pid, system))
 
 
-def _inputs(spec: Spec, system: System) -> Dict[str, Any]:
+def inputs(spec: Spec, system: System) -> Dict[str, Any]:
+    """What the app's files are made of, as fields of a State. Refusal where something that it needs is not there."""
     app_needs.need_user_and_directory(spec.name, spec.user, spec.directory, system)
     app_needs.need_gpus(spec.name, spec.gpus, system.facts.get("gpu") or {})
     generation = app_needs.find_generation(spec.name, spec.root, spec.environment, spec.lock, system)
@@ -171,7 +177,10 @@ def _inputs(spec: Spec, system: System) -> Dict[str, Any]:
         "generation": generation.path if generation else None,
         "activation": generations.variables(system, generation) if generation else {},
         "key": digest.load_key(system),
-        "simulated": bool(spec.gpus) and bool((system.facts.get("gpu") or {}).get("simulated")),
+        "simulated": bool(spec.gpus and (system.facts.get("gpu") or {}).get("simulated"))
+        or bool(generation and generations.simulated(system, generation.path)),
+        "control": units.control_program(system),
+        "keeper": units.outdated(system, spec.supervisor_blob) if spec.supervisor_blob else [],
         "code": checkout.head(spec.code) if spec.code else None,
         "configuration": {path: app_needs.file_hash(path, system) for path in spec.configuration},
         "pending": [path for path in watched if path in system.pending] if system.check else [],
@@ -199,9 +208,10 @@ def decide(spec: Spec, state: State) -> List[Action]:
             "stop that process, or give the app another `port`",
         )
     if state.generation is None:
-        return [_predicted(spec, state)]
+        return [*_keeper_actions(spec, state), _predicted(spec, state)]
     wanted = wanted_files(spec, state)
-    actions = [*_file_actions(spec, state, wanted), *_process_actions(spec, state, wanted)]
+    files = [*_keeper_actions(spec, state), *_file_actions(spec, state, wanted)]
+    actions = [*files, *_process_actions(spec, state, wanted)]
     if state.shown.get("UnitFileState") != "enabled":
         actions.append(Action(Verb.ENABLE, "unit of %s" % spec.name, {"do": "enable", "name": spec.name}))
     return actions
@@ -229,6 +239,7 @@ def wanted_files(spec: Spec, state: State) -> app_files.Files:
             code=state.code,
             configuration=state.configuration,
             key=state.key,
+            control=state.control,
         )
     )
 
@@ -239,12 +250,24 @@ def _predicted(spec: Spec, state: State) -> Action:
     return Action(Verb.CHANGE if state.unit else Verb.START, _target(spec.name), {"do": "nothing"}, before, after)
 
 
+def _keeper_actions(spec: Spec, state: State) -> List[Action]:
+    """Supervisor is brought, or its own files are changed, in one action; what runs goes on."""
+    if not state.keeper:
+        return []
+    arguments = {"do": "bring", "archive": spec.supervisor_blob}
+    if not any(before for _, before, _ in state.keeper):
+        paths = "".join(path + "\n" for path, _, _ in state.keeper)
+        return [Action(Verb.INSTALL, units.SUPERVISOR, arguments, None, paths)]
+    before, after = ("".join(item[side] for item in state.keeper) for side in (1, 2))
+    return [Action(Verb.CHANGE, units.SUPERVISOR, arguments, before, after)]
+
+
 def _file_actions(spec: Spec, state: State, wanted: app_files.Files) -> List[Action]:
     found = []
     if state.secrets != wanted.secrets:
         found.append(_file(spec, "secrets", state.secrets_path, state.secrets, wanted.secrets))
     if state.unit != wanted.unit:
-        found.append(_file(spec, "unit", units.path(spec.name), state.unit, wanted.unit))
+        found.append(_file(spec, "unit", state.unit_path, state.unit, wanted.unit))
     if state.script != wanted.script:
         found.append(_file(spec, "script", _script_path(spec), state.script, wanted.script))
     return found
@@ -316,7 +339,7 @@ def _absent(spec: Spec, state: State) -> List[Action]:
     if state.script is not None:
         found.append(_file(spec, "script", _script_path(spec), state.script, None))
     if state.unit is not None:
-        found.append(_file(spec, "unit", units.path(spec.name), state.unit, None))
+        found.append(_file(spec, "unit", state.unit_path, state.unit, None))
     return found
 
 
@@ -325,10 +348,12 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     arguments = action.arguments
     if arguments["do"] == "write":
         _write(arguments, system)
+    elif arguments["do"] == "remove" and arguments["kind"] == "unit":
+        units.remove(system, arguments["name"])
     elif arguments["do"] == "remove":
         system.unlink(arguments["path"])
-        if arguments["kind"] == "unit":
-            units.control(system, "daemon-reload")
+    elif arguments["do"] == "bring":
+        units.bring(system, arguments["archive"])
     elif arguments["do"] == "serve":
         return serving.serve(system, arguments, emit)
     else:
@@ -354,7 +379,7 @@ def _write(arguments: Dict[str, Any], system: System) -> None:
     kind, data = arguments["kind"], arguments["text"].encode("utf-8", "surrogateescape")
     digest.store_key(system)
     if kind == "unit":
-        serving.write_unit(system, arguments["name"], arguments["text"])
+        units.install(system, arguments["name"], arguments["text"])
         return
     folder = os.path.dirname(arguments["path"])
     if system.lstat(folder) is None:

@@ -39,6 +39,7 @@ class State:
     previous: str
     units: Dict[str, str] = field(default_factory=dict)
     done: bool = False
+    simulated: bool = False
 
 
 def observe(spec: Spec, system: System) -> State:
@@ -52,6 +53,7 @@ def observe(spec: Spec, system: System) -> State:
         previous=before.path if before else "",
         units=generations.remembered_units(system, before) if before else {},
         done=done,
+        simulated=bool(now and generations.simulated(system, now.path)),
     )
 
 
@@ -92,7 +94,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
     """The generation that serves."""
-    return {"generation": state.serves, "name": spec.name}
+    return {"generation": state.serves, "name": spec.name, "simulated": state.simulated}
 
 
 def _check(spec: Spec, path: str, report: Dict[str, str]) -> None:
@@ -101,7 +103,7 @@ def _check(spec: Spec, path: str, report: Dict[str, str]) -> None:
         raise Refusal(
             "environment `%s` was rolled back, but not all of its apps serve" % spec.name,
             "\n".join(ill),
-            "`%s` serves now; see `journalctl -u` of the app" % os.path.basename(path),
+            "`%s` serves now; `provision app logs` shows what the app says" % os.path.basename(path),
         )
 
 

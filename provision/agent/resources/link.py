@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import Any, Dict, List
 
-from .. import trees
+from .. import mounts, trees
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -135,7 +135,8 @@ def _target(spec: Spec, system: System) -> str:
         return "pending"
     try:
         # A network mount that hangs must not take the worker with it.
-        exists = system.within(_DEADLINE, lambda: os.path.exists(path)) if _on_network(path) else os.path.exists(path)
+        remote = mounts.on_network(path)
+        exists = system.within(_DEADLINE, lambda: os.path.exists(path)) if remote else os.path.exists(path)
     except TimeoutError:
         raise Refusal(
             "cannot look at `%s`" % path,
@@ -143,16 +144,6 @@ def _target(spec: Spec, system: System) -> str:
             "look at the mount and its server",
         ) from None
     return "there" if exists else "missing"
-
-
-def _on_network(path: str) -> bool:
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as stream:
-        fields = [line.split(" ")[1:3] for line in stream]
-    return any(
-        path == point or path.startswith(point.rstrip("/") + "/")
-        for point, kind in fields
-        if kind.startswith(("nfs", "cifs", "smb", "fuse", "ceph", "lustre", "gpfs", "glusterfs", "beegfs", "9p", "afs"))
-    )
 
 
 def _path(spec: Spec) -> str:

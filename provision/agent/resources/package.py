@@ -1,11 +1,12 @@
-"""Debian's packages, with Ansible's meaning of `package` and `apt`."""
+"""Debian's packages, with Ansible's meaning of `package` and `apt`; holds as `dpkg_selections` sets them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from .. import packages, processes
+from .. import package_holds, packages
+from ..debian_version import compare, fits
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -14,16 +15,21 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe", "questions"]
 
 @dataclass(frozen=True)
 class Spec:
-    """Names of packages, each perhaps with `=VERSION`.
+    """Names of packages, each perhaps with `=VERSION`, or `=BEGINNING*` for any version that begins so.
 
     - package:
-        name: [git, libgl1]
+        name: [git, "nvidia-driver-535=535.104.05*"]
         state: present
         update_cache: true
         cache_valid_time: 3600
+        hold: true
+        lock_timeout: 600
 
     `update_cache` fetches the lists before something is installed, unless they are younger than `cache_valid_time`
-    seconds. `absent` removes packages and keeps their configuration.
+    seconds. `absent` removes packages and keeps their configuration. `hold` keeps every other tool from changing
+    them. `lock_timeout`: seconds to wait for whoever else installs packages, cloud-init among them. An older version
+    than the one that is there needs `allow_downgrade`, another version of a held one `hold` or
+    `allow_change_held_packages`.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
@@ -33,15 +39,26 @@ class Spec:
     update_cache: bool = False
     cache_valid_time: int = 0
     install_recommends: Optional[bool] = None
+    hold: Optional[bool] = None
+    allow_downgrade: bool = False
+    allow_change_held_packages: bool = False
+    lock_timeout: int = 600
 
     def __post_init__(self) -> None:
         if self.state not in ("present", "absent"):
             raise ValueError("state is one of present, absent")
+        if self.state == "absent" and self.hold:
+            raise ValueError("`hold` goes with `state: present` only")
+        if self.lock_timeout < 0:
+            raise ValueError("lock_timeout is a number of seconds, 0 or more")
         if not names(self):
             raise ValueError("`name` is empty")
         for name in names(self):
-            letters = name.replace("=", "").replace("~", "")
-            if not letters[:1].isalnum() or not all(c.isalnum() or c in "+-.:_" for c in letters):
+            bare, sign, version = name.partition("=")
+            beginning = version[:-1] if version.endswith("*") else version
+            letters = bare + beginning.replace("~", "")
+            wrong = not letters[:1].isalnum() or not all(c.isalnum() or c in "+-.:_" for c in letters)
+            if wrong or (sign and not beginning):
                 raise ValueError("%r is no name of a package" % name)
 
 
@@ -54,17 +71,20 @@ def names(spec: Spec) -> List[str]:
 @dataclass(frozen=True)
 class State:
     """`versions`: installed version by bare name, "" for none. `age`: of the lists in seconds, None for no lists.
-    `holder`: who holds dpkg's lock, in words.
+    `holder`: who installs just now, in words. `held`: asked only where it matters.
     """
 
     versions: Dict[str, str] = field(default_factory=dict)
     age: Optional[float] = None
     holder: str = ""
+    held: List[str] = field(default_factory=list)
 
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
-    """One `dpkg-query` serves all packages of a batch."""
-    return [("package", _bare(name)) for name in names(spec)]
+    """One `dpkg-query` serves all packages of a batch, another one all that may be held."""
+    bare = [_bare(name) for name in names(spec)]
+    asked = [("package", name) for name in bare]
+    return [*asked, *(("hold", name) for name in bare)] if _holds_matter(spec) else asked
 
 
 def observe(spec: Spec, system: System) -> State:
@@ -75,42 +95,31 @@ def observe(spec: Spec, system: System) -> State:
             "it runs `%s`; only Debian's and Ubuntu's packages are supported" % system.facts["os"]["id"],
             "leave this host out, or install the package by another way",
         )
-    versions, holder = packages.installed(system, [_bare(name) for name in names(spec)]), packages.holder()
-    return State(versions, packages.list_age(), processes.describe(holder) if holder else "")
+    bare = [_bare(name) for name in names(spec)]
+    held = package_holds.held(system, bare) if _holds_matter(spec) else []
+    return State(packages.installed(system, bare), packages.list_age(), packages.busy(), held)
 
 
 def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, or one run of apt-get for all that differs; it is never stopped in the middle, the wait for locks is."""
-    found = _differences(spec, state)
-    wait = Action(Verb.RUN, "wait until %s is done with dpkg" % state.holder, {"wait": True})
-    return [wait, *found] if found and state.holder else found
+    """Nothing, or one run of apt-get for all that differs, and holds; only the wait for others can be stopped.
 
-
-def _differences(spec: Spec, state: State) -> List[Action]:
-    if spec.state == "absent":
-        there = [_bare(name) for name in names(spec) if state.versions.get(_bare(name))]
-        before = "".join("%s %s\n" % (name, state.versions[name]) for name in there)
-        return [_action(Verb.REMOVE, ["remove"], there, before, None)] if there else []
-    lacking = [name for name in names(spec) if not _right(name, state)]
-    if not lacking:
-        return []
-    recommends = {None: [], True: ["--install-recommends"], False: ["--no-install-recommends"]}[spec.install_recommends]
-    before = "".join(
-        "%s %s\n" % (_bare(name), version)
-        for name in lacking
-        for version in [state.versions.get(_bare(name))]
-        if version
-    )
-    after = "".join("%s\n" % name.replace("=", " ") for name in lacking)
-    action = _action(Verb.INSTALL, ["install", *recommends], lacking, before or None, after)
-    action.arguments["update"] = spec.update_cache and (state.age is None or state.age >= spec.cache_valid_time)
-    return [action]
+    Refusal for a downgrade or a change of a held package that the spec does not allow.
+    """
+    found = _removals(spec, state) if spec.state == "absent" else _installations(spec, state)
+    if not found or not state.holder:
+        return found
+    waits = {"wait": spec.lock_timeout}
+    return [Action(Verb.RUN, "wait until %s is done with dpkg" % state.holder, waits), *found]
 
 
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
-    """Wait for dpkg's lock, or run apt-get, its output streamed."""
-    if action.arguments.get("wait"):
-        packages.wait_for_lock(emit)
+    """Wait for whoever installs, run apt-get, its output streamed, or set holds."""
+    if "wait" in action.arguments:
+        packages.wait_for_lock(emit, action.arguments["wait"])
+        return {}
+    system.notes["packages_changed"] = True
+    if "mark" in action.arguments:
+        package_holds.mark(system, action.arguments["mark"], action.arguments["names"], emit)
         return {}
     if action.arguments["update"]:
         packages.apt(system, ["update"], emit)
@@ -119,14 +128,91 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`versions`: by name, "" where it is not installed."""
-    return {"versions": state.versions}
+    """`versions`: by name, "" where it is not installed; `held`: names, asked with `hold` or a version only."""
+    return {"versions": state.versions, "held": state.held}
+
+
+def _holds_matter(spec: Spec) -> bool:
+    return spec.hold is not None or spec.state == "absent" or any("=" in name for name in names(spec))
+
+
+def _removals(spec: Spec, state: State) -> List[Action]:
+    there = [_bare(name) for name in names(spec) if state.versions.get(_bare(name))]
+    if not there:
+        return _marks(spec, state, [])
+    words = ["remove", *_held_words(spec, state, there)]
+    before = "".join("%s %s\n" % (name, state.versions[name]) for name in there)
+    return [*_marks(spec, state, []), _action(Verb.REMOVE, words, there, before, None)]
+
+
+def _installations(spec: Spec, state: State) -> List[Action]:
+    lacking = [name for name in names(spec) if not _right(name, state)]
+    marks = _marks(spec, state, [_bare(name) for name in lacking])
+    if not lacking:
+        return marks
+    _refuse_downgrades(spec, state, lacking)
+    moved = [_bare(name) for name in lacking if state.versions.get(_bare(name))]
+    recommends = {None: [], True: ["--install-recommends"], False: ["--no-install-recommends"]}[spec.install_recommends]
+    downgrades = ["--allow-downgrades"] if spec.allow_downgrade else []
+    words = ["install", *recommends, *downgrades, *_held_words(spec, state, moved)]
+    before = "".join("%s %s\n" % (name, state.versions[name]) for name in moved)
+    after = "".join("%s\n" % name.replace("=", " ") for name in lacking)
+    action = _action(Verb.INSTALL, words, lacking, before or None, after)
+    action.arguments["update"] = spec.update_cache and (state.age is None or state.age >= spec.cache_valid_time)
+    return [*marks, action] if spec.hold is False else [action, *marks]
+
+
+def _marks(spec: Spec, state: State, installed: List[str]) -> List[Action]:
+    """Set or lift holds; what is installed anew is held anew, since apt lifts the hold of what it changes."""
+    if spec.hold is None:
+        return []
+    bare = [_bare(name) for name in names(spec)]
+    if spec.hold:
+        wrong = [name for name in bare if name not in state.held or name in installed]
+    else:
+        wrong = [name for name in bare if name in state.held]
+    if not wrong:
+        return []
+    arguments = {"mark": "hold" if spec.hold else "unhold", "names": wrong}
+    shown = [("held\n" if name in state.held else "not held\n", name) for name in wrong]
+    before = "".join("%s %s" % (name, text) for text, name in shown)
+    after = "".join("%s %s" % (name, "held\n" if spec.hold else "not held\n") for name in wrong)
+    return [Action(Verb.CHANGE, "hold of %s" % ", ".join(wrong), arguments, before, after, must_finish=True)]
+
+
+def _refuse_downgrades(spec: Spec, state: State, lacking: List[str]) -> None:
+    for name in lacking:
+        bare, _, wanted = name.partition("=")
+        found = state.versions.get(bare, "")
+        if wanted and found and not spec.allow_downgrade and compare(wanted.rstrip("*"), found) < 0:
+            raise Refusal(
+                "package `%s` would be downgraded" % bare,
+                "version %s is installed, %s is wanted" % (found, wanted),
+                "ask for the version that is there or a newer one, or set `allow_downgrade: true`",
+                fields(spec, state),
+            )
+
+
+def _held_words(spec: Spec, state: State, changed: List[str]) -> List[str]:
+    """What apt-get needs in order to change held packages; Refusal where nobody said that it may."""
+    held = [name for name in changed if name in state.held]
+    if not held or spec.hold is False:
+        return []
+    if spec.hold is None and not spec.allow_change_held_packages:
+        raise Refusal(
+            "package `%s` is held" % held[0],
+            "version %s is installed and held; somebody does not want it changed" % state.versions[held[0]],
+            "set `hold: true` (change it and hold it again), `hold: false` (lift the hold) or "
+            "`allow_change_held_packages: true`",
+            fields(spec, state),
+        )
+    return ["--allow-change-held-packages"]
 
 
 def _right(name: str, state: State) -> bool:
     bare, _, version = name.partition("=")
     found = state.versions.get(bare, "")
-    return found == version if version else bool(found)
+    return bool(found) and (not version or fits(version, found))
 
 
 def _action(verb: Verb, words: List[str], listed: List[str], before: Optional[str], after: Optional[str]) -> Action:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
-from .. import units
+from .. import systemd, units
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -55,7 +55,7 @@ def questions(spec: Spec) -> List[Tuple[str, str]]:
 def observe(spec: Spec, system: System) -> State:
     """Ask systemd."""
     units.needs_systemd(system, "service `%s`" % spec.name)
-    return State(units.show(system, [spec.name])[spec.name], units.path(spec.name) in system.pending)
+    return State(units.show(system, [spec.name])[spec.name], systemd.path(spec.name) in system.pending)
 
 
 def decide(spec: Spec, state: State) -> List[Action]:
@@ -80,9 +80,9 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     """One `systemctl` call."""
     word = action.arguments["do"]
     if word == "daemon-reload":
-        units.control(system, word)
+        systemd.control(system, word)
     else:
-        units.control(system, word, action.arguments["name"])
+        systemd.control(system, word, action.arguments["name"])
     return {}
 
 

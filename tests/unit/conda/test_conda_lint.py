@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from provision.conda import recipes
+from provision.conda import capability, recipes
 from provision.conda.environment import Environment, read
 from provision.conda.lint import lint, refuse
 from provision.conda.mirrors import Settings
@@ -22,6 +25,7 @@ GOOD = (
     "torchaudio=2.0.2",
     "pytorch-cuda=11.8",
     "mkl<2024.1",
+    "numpy=1.26.4",
 )
 
 
@@ -30,7 +34,7 @@ def found(environment: Environment, settings: Settings | None = None) -> dict[st
 
 
 def test_the_proven_set_is_without_findings(environment: Make) -> None:
-    assert found(environment(*GOOD, pip=("diffusers==0.26.3",))) == {}
+    assert found(environment(*GOOD, pip=("diffusers==0.26.3", "huggingface_hub==0.25.2"))) == {}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_the_shipped_environments_have_no_findings(path: Path) -> None:
         ("pip-wheels-only", (), ("-e .",), "--find-links"),
         ("pip-wheels-only", (), ("./thing-1.0.tar.gz",), "`thing==VERSION`"),
         ("pip-wheels-only", (), ("thing @ https://x.example/thing-1.0.tar.gz",), "--find-links"),
-        ("pip-option", (), ("-r requirements.txt",), "write the lines of that file here"),
+        ("pip-nested", (), ("-r requirements.txt",), "write the lines of that file here"),
         ("pip-option", (), ("--trusted-host x.example",), "index_mirrors"),
         ("pip-undeclared", (), ("six==1.17.0",), "`pip`"),
         ("twice", ("numpy=1.26.4", "numpy"), (), "one of the two"),
@@ -96,6 +100,51 @@ def test_a_name_that_lies(environment: Make, name: str, right: str) -> None:
 @pytest.mark.parametrize("name", ["video-torch2", "video-torch20-cu118", "sd15", "video-py311", "flux1-dev-2024"])
 def test_a_name_that_tells_the_truth(environment: Make, name: str) -> None:
     assert found(environment(*GOOD, name=name)) == {}
+
+
+def test_what_conda_forge_builds_is_not_judged_by_the_table_of_torchs_own_builds(tmp_path: Path) -> None:
+    path = tmp_path / "environment.yml"
+    text = "name: tool\nchannels: [conda-forge, nodefaults]\n"
+    text += "dependencies: [python=3.12, pytorch=2.1.2, cuda-version=12.1]\n"
+    path.write_text(text)
+    kepler = capability.Kind("K80", "3.7")
+    assert "torch-python" not in found(read(path))
+    assert [f.summary for f in lint(read(path), None, [kepler]) if f.rule.id == "cuda-capability"] == [
+        "CUDA 12.1 has code for 5.0 to 9.0, none for K80 (3.7)"
+    ]
+    path.write_text(text.replace("[conda-forge", "[pytorch, conda-forge"))
+    assert "torch-python" in found(read(path))
+
+
+@pytest.mark.parametrize("row", recipes.torch_sets(), ids=lambda row: row["torch"])
+def test_each_set_of_torch_is_let_through_and_its_neighbour_is_not(environment: Make, row: dict[str, Any]) -> None:
+    def asked(vision: str, audio: str) -> dict[str, str]:
+        pip = (f"torch=={row['torch']}", f"torchvision=={vision}", f"torchaudio=={audio}")
+        return found(environment(f"python={row['python'][0]}", "pip", pip=pip, name="tool"))
+
+    for vision in row["torchvision"]:
+        assert "torch-set" not in asked(vision, row["torchaudio"][0])
+    other = "0.9.0" if row["torch"] != "1.12.1" else "0.15.2"
+    assert f"torchvision=={row['torchvision'][0]}" in asked(other, row["torchaudio"][0])["torch-set"]
+
+
+def test_the_sets_of_torch_are_in_order_and_of_one_age() -> None:
+    rows = recipes.torch_sets()
+    for one, other in itertools.pairwise(rows):
+        assert recipes.below(one["torch"], other["torch"])
+        assert not recipes.below(other["torchvision"][0], one["torchvision"][0])
+        assert not recipes.below(other["torchaudio"][0], one["torchaudio"][0])
+    assert all(row["pypi_cuda"] in row["cuda"] for row in rows if row["cuda"])
+
+
+def test_the_drivers_of_cuda_rise_with_it() -> None:
+    drivers = recipes.data()["cuda"]["toolkit_driver"]
+    for (one, own), (other, later) in itertools.pairwise(drivers.items()):
+        assert recipes.below(one, other)
+        assert recipes.below(own, later)
+    assert all(
+        not recipes.below(own, recipes.oldest_driver(cuda) or "") for cuda, own in drivers.items() if cuda != "11.0"
+    )
 
 
 @pytest.mark.parametrize("name", ["myenv", "test", "env1", "Torch_Env"])
@@ -142,9 +191,31 @@ def test_all_errors_are_told_together(environment: Make) -> None:
     assert len(caught.value.errors) == 2
 
 
+CASES = yaml.safe_load((Path(__file__).parent / "rules.yaml").read_text())
+
+
+def test_every_rule_has_a_case() -> None:
+    assert list(CASES) == [rule.id for rule in recipes.rules()]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rule_finds_the_bad_file_and_leaves_the_good_one_alone(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    settings = Settings(**case.get("settings", {}))
+    gpus = [kind for word in case.get("gpus", ()) if (kind := capability.kind(word))]
+    path = tmp_path / "environment.yml"
+    path.write_text(case["bad"])
+    found = [finding for finding in lint(read(path), settings, gpus) if finding.rule.id == name]
+    assert [(f.summary, f.where and f"{f.where.line}:{f.where.column}", f.hint, f.rule.severity) for f in found] == [
+        (case["says"], case["at"], case["mend"], case.get("severity", recipes.rule(name).severity))
+    ]
+    path.write_text(case["good"])
+    assert [finding.summary for finding in lint(read(path), settings, gpus) if finding.rule.id == name] == []
+
+
 @pytest.mark.parametrize("name", recipes.data()["rules"])
 def test_every_rule_says_why_and_where_that_comes_from(name: str) -> None:
     rule = recipes.rule(name)
     assert rule.severity in ("error", "warning", "notice")
-    assert rule.reason and rule.source
+    assert rule.reason and rule.source and rule.mend
     assert not rule.reason.endswith(".")

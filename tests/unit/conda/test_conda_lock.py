@@ -15,7 +15,7 @@ from provision.conda import commands, ship
 from provision.conda.environment import Environment
 from provision.conda.lock import check, make_lock, paths, read_lock
 from provision.conda.mirrors import Settings
-from provision.conda.prepare import prepare
+from provision.conda.prepare import Use, prepare
 from provision.errors import ProvisionError, ProvisionErrors
 
 Make = Callable[..., Environment]
@@ -205,3 +205,23 @@ def test_the_agent_takes_the_spec(environment: Make, settings: Settings) -> None
 
     lock = make_lock(environment(*TORCH, pip=("diffusers==0.26.3",)), settings)
     assert Spec(**ship.specify(lock, {}, settings)[0]).lock == lock.digest
+
+
+def test_a_variant_of_another_architecture_is_locked_for_it(environment: Make, settings: Settings) -> None:
+    asked = environment("python=3.11", "pip", pip=("both-machines==1.0",), name="tool-arm")
+    told: list[str] = []
+    uses = {asked.path: Use("linux-aarch64")}
+    lock = prepare([asked.path], settings, uses=uses, report=told.append)[asked.path]
+    assert (lock.platform, {package.url.split("/")[-2] for package in lock.packages}) == (
+        "linux-aarch64",
+        {"linux-aarch64"},
+    )
+    assert [wheel.file_name for wheel in lock.pip[0].wheels] == [
+        "both_machines-1.0-cp311-cp311-manylinux_2_17_aarch64.whl"
+    ]
+    assert "platform_machine == 'aarch64'" in lock.paths.pip.read_text()
+    assert "__archspec=1=aarch64" in lock.virtual_packages
+    again = prepare([asked.path], settings, uses=uses, lock_missing=False, report=told.append)
+    assert again == {asked.path: lock}
+    with pytest.raises(ProvisionError, match="stale"):
+        prepare([asked.path], settings, report=told.append)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,11 @@ def test_an_archive_is_packed_once_and_again_when_it_is_cut(cache: Path) -> None
     "facts", [{"python": "3.7.3", "architecture": "x86_64"}, {"python": "2.7", "architecture": "x86_64"}]
 )
 def test_a_python_that_nothing_runs_on(facts: dict[str, str]) -> None:
-    with pytest.raises(ProvisionError, match="no installer runs on Python"):
+    with pytest.raises(ProvisionError, match="the installer `rattler` does not run on Python"):
         tools.rattler_archive(tools.Target.of(facts))
 
 
-def test_an_architecture_that_nothing_runs_on() -> None:
-    with pytest.raises(ProvisionError, match="riscv64"):
-        tools.uv_archive(tools.Target((3, 11), "riscv64"))
+@pytest.mark.parametrize("archive", [tools.rattler_archive, tools.uv_archive])
+def test_an_architecture_that_nothing_runs_on(archive: Callable[[tools.Target], tools.Tool]) -> None:
+    with pytest.raises(tools.NoInstaller, match="riscv64"):
+        archive(tools.Target((3, 11), "riscv64"))

@@ -65,6 +65,8 @@ INDEXES = {
         ("wants-new-torch", "1.0", ("torch>=2.1",), "py3-none-any"),
         ("wants-cublas", "1.0", ("nvidia-cublas-cu11",), "py3-none-any"),
         ("new-glibc", "1.0", (), "cp311-cp311-manylinux_2_28_x86_64"),
+        ("both-machines", "1.0", (), "cp311-cp311-manylinux_2_17_x86_64"),
+        ("both-machines", "1.0", (), "cp311-cp311-manylinux_2_17_aarch64"),
         ("certifi", "2024.8.30", (), "py3-none-any"),
         ("numpy", "1.26.4", (), "cp311-cp311-manylinux_2_17_x86_64"),
         ("shared-name", "2.0", (), "py3-none-any"),
@@ -86,7 +88,8 @@ def write(www: Path) -> None:
 
 
 def _channel(folder: Path, records: Iterable[dict[str, Any]]) -> None:
-    for subdir, some in (("linux-64", records), ("noarch", ())):
+    arm = [{**record, "subdir": "linux-aarch64"} for record in records if record["name"] in ("python", "pip")]
+    for subdir, some in (("linux-64", records), ("linux-aarch64", arm), ("noarch", ())):
         (folder / subdir).mkdir(parents=True)
         listed = {f"{r['name']}-{r['version']}-{r['build']}.conda": r for r in some}
         content = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": listed, "repodata_version": 1}

@@ -37,7 +37,7 @@ def events(hosts: tuple[str, ...] = ("n1", "n2", "n3", "n4")) -> list[Event]:
     return [
         RunStarted("apply", "r1", hosts, check=False),
         Notice("`env` had no lock and was locked", kind="lock"),
-        Connected("n1", {"gpu": {"simulated": True}}, 0.1),
+        Connected("n1", {"simulated": True}, 0.1),
         Connected("n2", {}, 0.1),
         StepEnded("n1", "web : Configured", PLACE, changed),
         StepEnded("n2", "web : Configured", PLACE, changed),

@@ -1,0 +1,57 @@
+"""Lists what provision made on a host: environments, apps, and paths by its journal. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List
+
+from ..resource import Action
+from ..system import System
+
+__all__ = ["Spec", "State", "decide", "fields", "observe"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Where environments live.
+
+        verify_made:
+          roots: [/opt/conda]
+
+    It finds nothing wrong: what of it no play names any more is the control node's to say.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    roots: List[str] = field(default_factory=lambda: ["/opt/conda"])
+
+    def __post_init__(self) -> None:
+        for root in self.roots:
+            if not root.startswith("/"):
+                raise ValueError("roots: `%s` is not an absolute path" % root)
+
+
+@dataclass(frozen=True)
+class State:
+    """What was found, as `provision_agent.verify.made` tells it."""
+
+    environments: List[Dict[str, Any]]
+    apps: List[Dict[str, Any]]
+    paths: List[Dict[str, Any]]
+
+
+def observe(spec: Spec, system: System) -> State:
+    """Look."""
+    from ..verify import made
+
+    return State(made.environments(system, spec.roots), made.applications(system), made.paths(system))
+
+
+def decide(spec: Spec, state: State) -> List[Action]:
+    """Nothing, ever."""
+    return []
+
+
+def fields(spec: Spec, state: State) -> Dict[str, Any]:
+    """`environments`, `apps` and `paths`."""
+    return {"environments": state.environments, "apps": state.apps, "paths": state.paths}

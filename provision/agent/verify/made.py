@@ -1,0 +1,116 @@
+"""What provision made on a host, from its environments, its units and its journal of changes.
+
+Must not judge what of it is still wanted; the control node knows that.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Iterator, List, Sequence
+
+from ..system import System
+
+__all__ = ["applications", "changes", "environments", "paths"]
+
+_UNITS = "/etc/systemd/system"
+_PATH_MAKERS = ("file", "git", "link")
+_MOST = 2000
+_JOURNAL_LIMIT = 8 << 20
+
+
+def environments(system: System, roots: Sequence[str]) -> List[Dict[str, Any]]:
+    """`{root, name, since}` of each environment that has a sealed generation below a root."""
+    from .. import generations
+
+    found = []
+    for root in roots:
+        for name in _names(os.path.join(generations.envs_directory(root), ".generations")):
+            builds = generations.sealed(system, root, name)
+            if builds:
+                seal = system.lstat(os.path.join(generations.notes_directory(builds[-1].path), "seal.json"))
+                found.append({"root": root, "name": name, "since": int(seal.st_mtime) if seal else None})
+    return found
+
+
+def applications(system: System) -> List[Dict[str, Any]]:
+    """`{name, since}` of each app whose unit provision wrote."""
+    from .. import unit_text
+
+    found = []
+    for entry in _names(_UNITS):
+        path = os.path.join(_UNITS, entry)
+        try:
+            if not entry.endswith(".service") or os.path.islink(path):
+                continue
+            ours = system.read(path, len(unit_text.MADE_BY)) == unit_text.MADE_BY.encode()
+            if ours:
+                found.append({"name": entry[: -len(".service")], "since": int(os.lstat(path).st_mtime)})
+        except OSError:
+            continue
+    return found
+
+
+def paths(system: System) -> List[Dict[str, Any]]:
+    """`{path, resource, step, since, run, operator}` of each file, directory, link and checkout that was created and
+    that is still there."""
+    made: Dict[str, Dict[str, Any]] = {}
+    for line in changes(system):
+        if line.get("resource") not in _PATH_MAKERS:
+            continue
+        for action in line.get("actions") or []:
+            target, verb = str(action.get("target", "")).rstrip("/"), action.get("verb")
+            if not target.startswith("/"):
+                continue
+            if verb == "create":
+                made.setdefault(target, _told(target, line))
+            elif verb == "remove":
+                made.pop(target, None)
+    return [told for told in made.values() if _there(told["path"])][:_MOST]
+
+
+def _told(target: str, line: Dict[str, Any]) -> Dict[str, Any]:
+    kept = {key: str(line.get(key, "")) for key in ("resource", "step", "run", "operator")}
+    return {"path": target, **kept, "since": _seconds(str(line.get("time", "")))}
+
+
+def _there(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return True
+
+
+def changes(system: System) -> Iterator[Dict[str, Any]]:
+    """The journal's lines, the oldest first; a line that is cut or garbled is left out."""
+    import json
+
+    for name in ("changes.1", "changes"):
+        try:
+            data = system.read(os.path.join(system.state_directory, "journal", name), _JOURNAL_LIMIT)
+        except OSError:
+            continue
+        for text in data.splitlines():
+            try:
+                line = json.loads(text.decode())
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def _seconds(moment: str) -> Any:
+    import calendar
+    import time
+
+    try:
+        return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return None
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

@@ -1,0 +1,54 @@
+"""What hosts were when they were last seen: `.provision/facts/HOST.json` beside the inventory.
+
+A cache for what is asked without connecting: whoever cannot write it goes on. Must not judge how old is too old.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from provision.inventory import Inventory
+
+__all__ = ["directory", "known", "remember"]
+
+
+def directory(inventory: Inventory) -> Path:
+    """Where the facts of an inventory's hosts are kept."""
+    source = inventory.sources[0] if inventory.sources else Path()
+    return (source if source.is_dir() else source.parent) / ".provision" / "facts"
+
+
+def remember(inventory: Inventory, host: str, facts: Mapping[str, Any]) -> None:
+    """Keep a host's facts, atomically and for nobody else to read; a place that cannot be written is left alone."""
+    if not facts:
+        return
+    path = _path(inventory, host)
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    text = json.dumps({"host": host, "time": int(time.time()), "facts": dict(facts)}, sort_keys=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        aside.replace(path)
+    except OSError:
+        return
+
+
+def known(inventory: Inventory, host: str) -> dict[str, Any] | None:
+    """`{host, time, facts}` as they were kept, `time` in seconds of the epoch; None for a host that was never seen."""
+    try:
+        kept = json.loads(_path(inventory, host).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, dict) and isinstance(kept.get("facts"), dict) else None
+
+
+def _path(inventory: Inventory, host: str) -> Path:
+    return directory(inventory) / f"{quote(host, safe='')}.json"

@@ -1,0 +1,233 @@
+"""Hosts without systemd: the main job, apps that are killed, and `provision app` alike on both kinds of host."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.lab.fleet import Lab
+from provision.lab.hosts import Host
+
+pytestmark = pytest.mark.lab
+
+PROJECT = Path(__file__).resolve().parents[2]
+PLAYBOOK = "playbooks/gpu-cluster.yaml"
+PORTS = {7860: "img2video", 7861: "sd-webui", 8080: "llama-inference"}
+START = "/opt/provision/bin/start-apps"
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Iterator[Lab]:
+    """Two hosts without systemd and one with it; the tests of this module follow one another."""
+    own = Lab(f"test-{os.getpid()}-plain")
+    try:
+        own.up({"gpu": 1, "plain": 2})
+        yield own
+    finally:
+        own.down()
+
+
+def command(lab: Lab, *argv: str) -> list[str]:
+    return [sys.executable, "-m", "provision", *argv, "-i", str(lab.inventory)]
+
+
+def run(lab: Lab, *argv: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command(lab, *argv), cwd=PROJECT, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def apply(lab: Lab, *argv: str, code: int = 0) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(run(lab, "apply", PLAYBOOK, "-y", "-o", "json", *argv, code=code).stdout)
+    return result
+
+
+def status(lab: Lab, *argv: str, code: int = 0) -> dict[str, dict[str, Any]]:
+    """What is said of apps, by host and app."""
+    told = json.loads(run(lab, "app", *argv, "-o", "json", code=code).stdout)
+    return {f"{each['host']} {each['name']}": each for each in told["apps"]}
+
+
+def health(host: Host, port: int) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://{host.address}:{port}/health", timeout=5) as answer:
+        assert answer.status == 200
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def serves(host: Host, port: int) -> bool:
+    try:
+        return health(host, port)["status"] == "ok"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def kill(host: Host, *pids: object) -> None:
+    host.run(["kill", "-9", *map(str, pids)])
+
+
+def keepers(host: Host) -> list[str]:
+    """Supervisor, and what starts it again when it is killed."""
+    return host.run(["pgrep", "-f", "keep.py|supervisor.supervisord"]).stdout.split()
+
+
+def test_the_main_job(mixed: Lab) -> None:
+    assert apply(mixed, "-l", "plain")["ok"]
+    assert apply(mixed, "-t", "llama,nvidia,conda,data", "-l", "systemd")["ok"]
+    for host in mixed.hosts[1:]:
+        for port, app in PORTS.items():
+            said = health(host, port)
+            assert (said["app"], said["torch"], said["cuda"]) == (app, "2.0.1", "11.8")
+            assert said["provision"]["PROVISION_APP"] == app
+
+
+def test_a_second_run_changes_nothing_and_starts_nothing(mixed: Lab) -> None:
+    before = {(host.name, port): health(host, port)["pid"] for host in mixed.hosts[1:] for port in PORTS}
+    assert apply(mixed, "-l", "plain")["changes"] == []
+    assert before == {(host.name, port): health(host, port)["pid"] for host in mixed.hosts[1:] for port in PORTS}
+
+
+def test_apps_survive_kill_9_of_their_processes(mixed: Lab) -> None:
+    for host in mixed.hosts[1:]:
+        before = {port: health(host, port)["pid"] for port in PORTS}
+        kill(host, *before.values())
+        until(lambda host=host: all(serves(host, port) for port in PORTS))  # type: ignore[misc]
+        assert not {health(host, port)["pid"] for port in PORTS} & set(before.values())
+    assert apply(mixed, "-l", "plain")["changes"] == []
+
+
+def test_apps_survive_kill_9_of_supervisor(mixed: Lab) -> None:
+    host = mixed.host("plain-01")
+    before = health(host, 7860)["pid"]
+    kill(host, host.run(["cat", "/run/provision/supervisord.pid"]).stdout.strip())
+    until(lambda: serves(host, 7860) and health(host, 7860)["pid"] != before)
+
+
+@pytest.mark.parametrize("way", ["the entry script", "a login", "apply"])
+def test_what_was_killed_whole_comes_back(mixed: Lab, way: str) -> None:
+    host = mixed.host("plain-01")
+    kill(host, *keepers(host))
+    until(lambda: not any(serves(host, port) for port in PORTS))
+    if way == "the entry script":
+        host.run([START])
+        host.run([START])
+    elif way == "a login":
+        host.run(["sh", "-lc", "true"])
+    else:
+        changes = {change["task"] for change in apply(mixed, "-l", "plain")["changes"]}
+        assert changes == {"img2video : App serves on port 7860"}
+    until(lambda: all(serves(host, port) for port in PORTS))
+    assert len(keepers(host)) == 2
+
+
+def test_a_changed_configuration_restarts_only_its_app(mixed: Lab) -> None:
+    host = mixed.host("plain-02")
+    before = {port: health(host, port)["pid"] for port in PORTS}
+    changed = apply(mixed, "-l", "plain-02", "-e", "llama_context=8192")["changes"]
+    assert {change["task"].partition(" : ")[0] for change in changed} == {"llama-inference"}
+    assert {port for port in PORTS if health(host, port)["pid"] != before[port]} == {8080}
+    apply(mixed, "-l", "plain-02")
+
+
+def test_a_crash_loop_is_told_with_its_last_words_and_who_has_the_port(mixed: Lab) -> None:
+    host = mixed.host("plain-02")
+    program = host.root / "root/llama-inference/server.py"
+    whole = program.read_text()
+    program.write_text("raise SystemExit('no such model: llama')\n")
+    try:
+        refused = run(mixed, "app", "restart", "llama-inference", "-l", "plain-02", code=2)
+        assert "no such model: llama" in refused.stderr
+        assert "with exit status 1" in refused.stderr
+        assert "see `/var/log/provision/llama-inference.log`" in refused.stderr
+    finally:
+        program.write_text(whole)
+    run(mixed, "app", "restart", "llama-inference", "-l", "plain-02")
+    run(mixed, "app", "stop", "llama-inference", "-l", "plain-02")
+    text = "import socket, time; s = socket.create_server(('', 8080)); print('up', flush=True); time.sleep(60)"
+    argv = ["nsenter", f"--target={host.pid}", "--mount", "--net", "--pid", "--", "python3", "-c", text]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "up\n"
+        held = apply(mixed, "-l", "plain-02", "-t", "llama", code=2)
+        assert "the port belongs to `python3` (pid " in json.dumps(held["failures"])
+        host.run(["pkill", "-f", "create_server"])
+    assert apply(mixed, "-l", "plain-02", "-t", "llama")["ok"]
+
+
+def test_app_commands_are_alike_on_both_kinds_of_host(mixed: Lab) -> None:
+    told = status(mixed, "status", "llama-inference")
+    assert sorted(told) == [f"{host.name} llama-inference" for host in mixed.hosts]
+    for host in mixed.hosts:
+        one = told[f"{host.name} llama-inference"]
+        assert (one["state"], one["problem"], one["digest"], one["port"]) == ("running", "", "as wanted", 8080)
+        assert one["pid"] == health(host, 8080)["pid"]
+        assert one["enabled"] and one["simulated"]
+    stopped = status(mixed, "stop", "llama-inference")
+    assert {(one["state"], one["pid"], *one["done"]) for one in stopped.values()} == {("stopped", 0, "stop")}
+    assert not any(serves(host, 8080) for host in mixed.hosts)
+    assert {one["state"] for one in status(mixed, "status", "llama-inference", code=2).values()} == {"stopped"}
+    started = run(mixed, "app", "start", "llama-inference").stdout
+    assert "running, serves on port 8080, restarts 0, started as wanted, was started  all 3 hosts" in started
+    again = status(mixed, "start", "llama-inference")
+    assert [one["done"] for one in again.values()] == [[], [], []]
+    restarted = status(mixed, "restart", "llama-inference")
+    assert all(restarted[key]["pid"] != again[key]["pid"] for key in again)
+    assert run(mixed, "app", "status", "no-such-app", code=2).stderr.startswith("no app `no-such-app` ")
+
+
+def test_logs_are_folded_and_followed(mixed: Lab) -> None:
+    plain, other = mixed.host("plain-01"), mixed.host("gpu-01")
+    shown = run(mixed, "app", "logs", "llama-inference", "-n", "500")
+    assert "llama-inference listens on 0.0.0.0:8080" in shown.stdout
+    argv = command(mixed, "app", "logs", "-f", "llama-inference", "-n", "1")
+    with subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as follower:
+        assert follower.stdout is not None
+        lines: list[str] = []
+
+        def sees(host: Host, path: str) -> None:
+            deadline = time.monotonic() + 15
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"http://{host.address}:8080{path}", timeout=5)
+            assert follower.stdout is not None
+            while not any(line.startswith(f"{host.name} ") and path in line for line in lines):
+                assert time.monotonic() < deadline
+                lines.append(follower.stdout.readline())
+
+        lines += [follower.stdout.readline() for _ in mixed.hosts]
+        sees(plain, "/seen-on-plain")
+        sees(other, "/seen-on-systemd")
+        begun = time.monotonic()
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(10) == 0
+        assert time.monotonic() - begun < 3
+    until(lambda: plain.run(["pgrep", "-x", "tail"], check=False).stdout == "")
+
+
+def test_an_app_that_leaves_takes_supervisor_along(mixed: Lab, tmp_path: Path) -> None:
+    tasks = "".join(f"    - app: {{name: {app}, state: absent}}\n" for app in PORTS.values())
+    playbook = tmp_path / "absent.yaml"
+    playbook.write_text(f"- hosts: plain\n  become: true\n  tasks:\n{tasks}")
+    run(mixed, "apply", str(playbook), "-y", "-l", "plain-02")
+    host = mixed.host("plain-02")
+    until(lambda: host.run(["pgrep", "-f", "keep.py|supervisord"], check=False).stdout == "")
+    assert not any(serves(host, port) for port in PORTS)
+    assert list((host.root / "opt/provision/apps").iterdir()) == []
