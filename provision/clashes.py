@@ -6,9 +6,9 @@ Looked for before any host is contacted, and again with a host's facts where its
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.playbook import Play, Task
 from provision.render import KnownAfterApply, Unsettled
@@ -22,7 +22,7 @@ UNKNOWN = (ProvisionError, Unsettled, KnownAfterApply)
 _OPTIONS = ("name", "port", "gpus", "share_gpus", "state")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _App:
     name: str
     port: Any
@@ -33,7 +33,7 @@ class _App:
     title: str
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Apps:
     """The apps of one host by name, each as its last task wants it; `settled`: there cannot be more to know of them."""
 

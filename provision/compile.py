@@ -8,12 +8,13 @@ with `barrier` or `done` carries no steps: all results before it were judged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from provision import plan_task
 from provision.agent.protocol import Result
+from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.outcome import Environment, Outcome, PlannedStep
@@ -28,7 +29,7 @@ from provision.variables import Pending, Registered
 __all__ = ["Batch", "Cursor", "HostVariables", "PlannedStep", "Play", "Run", "handler_id", "next_batch", "start"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Flip:
     """An environment whose link moves after the task at `position` (section, index)."""
 
@@ -37,7 +38,7 @@ class Flip:
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Cursor:
     """Where a host is in a play: all that the next call needs.
 
@@ -58,7 +59,7 @@ class Cursor:
     flips: tuple[Flip, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Batch:
     """What a host does next, and what was decided meanwhile.
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.playbook import Task
 from provision.source import plain
@@ -18,7 +19,7 @@ from provision.variables import Scope
 __all__ = ["Decision", "decide"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """What a directive came to; `facts` are to be set, `error` says why it failed, `flush`: run handlers now."""
 

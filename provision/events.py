@@ -5,10 +5,11 @@ Whoever shows or stores a run reads only these. Every one is a fact of the past.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from provision.agent.protocol import Result
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunStarted:
     """`command` is the subcommand ("apply", "plan", ...); `run` the run's id."""
 
@@ -40,13 +41,13 @@ class RunStarted:
     check: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlayStarted:
     name: str
     hosts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Connected:
     """A host's agent is ready. `seconds` since its session began."""
 
@@ -55,7 +56,7 @@ class Connected:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepStarted:
     """`title` is the task's name with its role and loop item, as people read it."""
 
@@ -65,7 +66,7 @@ class StepStarted:
     where: Mark | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepProgress:
     host: str
     step: int
@@ -75,7 +76,7 @@ class StepProgress:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepOutput:
     host: str
     step: int
@@ -83,7 +84,7 @@ class StepOutput:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StepEnded:
     """A step's result, or that of a task that was decided on the control node (`result.step` is then -1).
 
@@ -99,7 +100,7 @@ class StepEnded:
     handler: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HostFailed:
     """The host takes no further part; `error` says why."""
 
@@ -107,7 +108,7 @@ class HostFailed:
     error: ProvisionError
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HostUnreachable:
     """Connection, authentication or the agent itself failed; never counted as failed."""
 
@@ -115,13 +116,13 @@ class HostUnreachable:
     error: ProvisionError
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HostEnded:
     host: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Notice:
     """Something that the operator should know and that is no failure; `host` is None where it concerns all."""
 
@@ -131,17 +132,17 @@ class Notice:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OperatorAsked:
     """A question to the operator stands on the terminal; no other event follows until it has its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OperatorAnswered:
     """The question has its end, answered or not."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RunEnded:
     seconds: float
     interrupted: bool = False

@@ -13,11 +13,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision import fact_store
+from provision.agent.record import record
 from provision.asking import Outlet, Terminal
 from provision.clashes import clashes_on
 from provision.compile import HostVariables, next_batch
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Job", "execute"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Job:
     """Everything that a run is made of. `hosts` are the hosts of each play, in the order of `plays`."""
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from provision.inventory import Inventory
 
-__all__ = ["directory", "known", "remember"]
+__all__ = ["directory", "forget", "known", "remember"]
 
 
 def directory(inventory: Inventory) -> Path:
@@ -48,6 +48,14 @@ def known(inventory: Inventory, host: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return kept if isinstance(kept, dict) and isinstance(kept.get("facts"), dict) else None
+
+
+def forget(inventory: Inventory, host: str) -> None:
+    """Drop the facts of a host that is no more; a place that cannot be written is left alone."""
+    try:
+        _path(inventory, host).unlink(missing_ok=True)
+    except OSError:
+        return
 
 
 def _path(inventory: Inventory, host: str) -> Path:

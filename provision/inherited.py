@@ -5,11 +5,12 @@ Pure functions of mappings with places, but for files of variables. Renders noth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from provision import modules
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.playbook import Condition, Role, TaskKeywords, unknown_keyword
 from provision.source import Mapping, Sequence, Template, load
@@ -31,7 +32,7 @@ __all__ = [
 _TASK_WORDS = TaskKeywords.words()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Inherited:
     """What tasks take over from the play's role entry, blocks and imports around them."""
 

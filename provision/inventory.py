@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from provision import patterns
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.source import Mapping, load, nearest
 
@@ -26,7 +27,7 @@ _NOT_YAML = re.compile(r"\s*\[[\w:.-]+\]\s*$", re.MULTILINE)
 _PORT = re.compile(r"([^:\[\]]+(?:\[[^\]]*\][^:\[\]]*)*):([0-9]{1,5})")
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Group:
     """A group as written: what it holds itself; `depth` is the longest way from `all`."""
 
@@ -39,7 +40,7 @@ class Group:
     priority: int = 1
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Host:
     """A host as written; `groups` are all it belongs to, from the weakest to the strongest."""
 
@@ -49,7 +50,7 @@ class Host:
     groups: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Inventory:
     """All hosts; `directories` are where `group_vars/` and `host_vars/` may lie beside an inventory."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from provision.agent.record import record
 from provision.asked_files import environments_of
 from provision.conda.capability import Kind, kind, kinds
 from provision.conda.environment import read
@@ -27,7 +27,7 @@ from provision.source import nearest
 __all__ = ["kind_of", "lint"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Told:
     """A finding, or an error of reading a file, in the form that is shown."""
 

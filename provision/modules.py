@@ -11,9 +11,11 @@ import functools
 import importlib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import ModuleType
 from typing import Any
+
+from provision.agent.record import record
 
 __all__ = [
     "DIRECTIVES",
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Module:
     """One word of a task. `aliases`: Ansible's option -> ours; `hidden`: fields that an operator does not write;
     `extra`: options that the control side turns into fields; `free_form`: where a plain text goes."""

@@ -5,11 +5,13 @@ Names and letters are Ansible's where Ansible has the option.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
+
+from provision.agent.record import record
 
 __all__ = ["SHOWN", "WHAT", "WHERE", "Shown", "What", "Where", "WhereOfLogs"]
 
@@ -19,7 +21,7 @@ SHOWN = Group("Shown", sort_key=3)
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class Where:
     """Which hosts, and how to log in."""
 
@@ -50,7 +52,7 @@ class Where:
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class WhereOfLogs(Where):
     """Which hosts; `-f` is to follow, as in all commands that show logs."""
 
@@ -59,7 +61,7 @@ class WhereOfLogs(Where):
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class Shown:
     """What is shown, and how."""
 
@@ -72,7 +74,7 @@ class Shown:
 
 
 @Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class What:
     """Which tasks of the playbook."""
 

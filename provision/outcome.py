@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from provision.agent.protocol import Step
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.events import StepEnded
 from provision.playbook import Play
@@ -18,7 +19,7 @@ from provision.translate import Built
 __all__ = ["Environment", "Outcome", "PlannedStep"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlannedStep:
     """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
 
@@ -40,7 +41,7 @@ class PlannedStep:
         return replace(self, then=(*self.then, *verdicts))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outcome:
     """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends."""
 
@@ -57,7 +58,7 @@ class Outcome:
     failed: ProvisionError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Environment:
     """What a task is planned in."""
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from provision import directives
 from provision.agent.protocol import Result, Step
+from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.filters import truth
@@ -43,7 +44,7 @@ ARGUMENT_WORDS = {"command": ("argv", "cmd"), "shell": ("cmd",)}
 """Options that every user of a host can read while the command runs."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Item:
     """One item of a loop, or the whole task without one."""
 

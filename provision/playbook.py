@@ -6,11 +6,11 @@ Owns the models (their fields are the list of supported words) and what is refus
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.kinds import Misfit, conform
 from provision.source import Mapping, Template, kind_of, nearest
@@ -207,7 +207,7 @@ UNSUPPORTED = frozenset(
 """Ansible's words that are known and refused."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Condition:
     """An expression that must hold, and where it stands."""
 
@@ -215,7 +215,7 @@ class Condition:
     where: Mark
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Role:
     """A role in a play: where its files are and what its variables are; `parameters` come from the play's entry."""
 
@@ -226,7 +226,7 @@ class Role:
     parameters: Layer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Task:
     """What the operator wrote, with all that it inherits; `variables` are from the innermost outwards."""
 
@@ -264,7 +264,7 @@ class Task:
         return f"{self.role.name} : {name}" if self.role else name
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Section:
     """Tasks after which hosts wait for each other; notified handlers run at its end."""
 
@@ -272,7 +272,7 @@ class Section:
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Play:
     """A play, roles and imports resolved; `variables` are its layers from the strongest to the weakest."""
 
@@ -310,7 +310,7 @@ def gathers(plays: Sequence[Play], hosts: Sequence[Sequence[str]], host: str) ->
     return any(play.gather_facts and host in names for play, names in zip(plays, hosts, strict=False))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Playbook:
     path: Path
     plays: tuple[Play, ...]

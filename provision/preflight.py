@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from jinja2.utils import missing
 
 from provision import variant_files
+from provision.agent.record import record
 from provision.clashes import UNKNOWN, clashes, item_scopes
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.modules import DIRECTIVES
@@ -119,7 +120,7 @@ def _file_template(path: Path) -> Template:
     return Template(text, Mark(str(path), 1, 1), text)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Names:
     """Looks for undefined names in one play, for hosts that know the same names."""
 

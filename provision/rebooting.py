@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.agent.protocol import Ready, Result, Step
+from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.outcome import PlannedStep
 from provision.transport import Unreachable
@@ -30,7 +31,7 @@ FINAL = frozenset(("host-key-unknown", "host-key-changed", "ssh-config"))
 """What no waiting mends."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Patience:
     """How long a host is waited for, in seconds, first without asking, then in all.
 

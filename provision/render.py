@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jinja2
@@ -19,6 +18,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.filters import FILTERS, GLOBALS, TESTS
 from provision.source import Template
@@ -119,7 +119,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Compiled:
     template: jinja2.Template
     native: bool
@@ -302,7 +302,7 @@ def _expression(text: str, where: Mark) -> Template:
     return Template("{{ " + text + " }}", where, text)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NamesOf:
     """The names that a template uses: `needed` must exist, `asked` may lack (a default or a test says so)."""
 

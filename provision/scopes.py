@@ -6,11 +6,12 @@ Owns the order of layers and the magic variables. What a name's value is, is `va
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from provision.agent.record import record
 from provision.inventory import Inventory
 from provision.playbook import Play, Role, Task
 from provision.render import Renderer
@@ -46,7 +47,7 @@ MAGIC = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Run:
     """What all hosts of a run share; `facts_of` holds the facts of each host that has connected so far.
 
@@ -67,7 +68,7 @@ class Run:
     unsettled: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HostVariables:
     """One host in one play. `login_user` is who logged in, "" where that is who the agent runs as.
 

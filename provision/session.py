@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from provision import rebooting
 from provision.agent import protocol
+from provision.agent.record import record
 from provision.compile import Batch, Cursor, HostVariables, PlannedStep, Play, next_batch, start
 from provision.errors import ProvisionError
 from provision.events import (
@@ -39,7 +39,7 @@ NextBatch = Callable[[Play, Cursor, HostVariables, Mapping[int, protocol.Result]
 """`compile.next_batch`, or what is put around it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Opened:
     """A link whose agent starts; `user` is who logged in, `here` says that it runs on this very machine."""
 

@@ -6,10 +6,11 @@ Pure: of results and what was asked for, never of the wire.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from provision.agent.protocol import Result
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.playbook import Condition, Task
 from provision.variables import Registered, Scope
@@ -17,7 +18,7 @@ from provision.variables import Registered, Scope
 __all__ = ["Asked", "Awaited", "error_of", "holds", "judge", "registered", "skipped_fields", "values_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Asked:
     """One step, or one item that was decided here: then `step` is None and `fields` is its result."""
 
@@ -28,7 +29,7 @@ class Asked:
     fields: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Awaited:
     """A task whose steps are on their way; `handler` is its id when it is one."""
 

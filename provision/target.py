@@ -6,10 +6,10 @@ Must not connect, and must not read ssh_config; that is the transport's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.transport import Target
 from provision.transport.ssh_directives import parse_ssh_arguments
@@ -17,7 +17,7 @@ from provision.transport.ssh_directives import parse_ssh_arguments
 __all__ = ["Login", "target"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Login:
     """What the command line and the play say of logging in; inventory variables win over a play's, flags over none."""
 

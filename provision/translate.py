@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Callable
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from provision.agent.protocol import INLINE_LIMIT
+from provision.agent.record import record
 from provision.arguments import typed, within_limits
 from provision.errors import ProvisionError
 from provision.modules import MODULES
@@ -27,7 +28,7 @@ __all__ = ["Built", "Translated", "Translator", "find_file", "root_of"]
 Specify = Callable[[Any, dict[str, Any], Map[str, Any]], tuple[dict[str, Any], Map[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Translated:
     """What goes to the agent; `blobs` is content by SHA-256."""
 
@@ -36,7 +37,7 @@ class Translated:
     blobs: Map[str, bytes | Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Built:
     """An environment that the play builds on a host."""
 

@@ -6,11 +6,12 @@ Owns the order of the layers, laziness, recursion and the taint of secrets. Must
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from jinja2.utils import missing
 
+from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.render import KnownAfterApply, Renderer, Unsettled
 from provision.source import Template
@@ -25,7 +26,7 @@ class Layer(NamedTuple):
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pending:
     """Stands for the result of a step that has not run yet."""
 
@@ -48,7 +49,7 @@ class Registered(dict[str, Any]):
         raise KeyError(key)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Scope:
     """The names that one host's task sees; layers from the strongest to the weakest.
 

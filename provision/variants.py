@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from provision.agent.record import record
 from provision.conda.capability import Kind
 from provision.errors import Mark, ProvisionError
 from provision.playbook import Task
@@ -31,7 +32,7 @@ Unfit = Callable[["Variant", Device], str]
 """Why a GPU does not run what a variant's lock holds; "" where it does or nothing is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Variant:
     """One file and for whom it is.
 
@@ -50,7 +51,7 @@ class Variant:
         )
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Host:
     """What is chosen by."""
 

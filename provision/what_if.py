@@ -6,10 +6,11 @@ Pure: of playbooks, locks and facts that were stored. Must not connect; a host w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from provision.agent.record import record
 from provision.clashes import UNKNOWN, item_scopes
 from provision.conda import recipes
 from provision.conda.capability import Kind, first_driver
@@ -25,7 +26,7 @@ from provision.variants import Variant, choose, of_task
 __all__ = ["Change", "Target", "Verdict", "judge"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """What would be otherwise: None: as it is. A `driver` without a dot ("470") is the newest of its branch."""
 
@@ -46,7 +47,7 @@ class Change:
         return {**facts, "gpu": gpu}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """What a file's lock holds, or is asked to where there is no lock yet. `locked`: there is one."""
 
@@ -57,7 +58,7 @@ class Target:
     simulated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """One environment on one host. `state`: "runs", "breaks", "broken" (already before) or "unknown", with reasons.
 
@@ -96,7 +97,7 @@ def judge(
     return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Asked:
     """One task for one host."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from . import digest, scripts, unit_text
+from .record import record
 
 __all__ = ["Files", "Inputs", "files", "secrets_text"]
 
@@ -15,7 +15,7 @@ _DROPPED = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 _SHELL_SPECIAL = '"\\$`'
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Inputs:
     """What an app's files are made of. `code`: a commit, or None; `configuration`: hashes of files by path.
 
@@ -43,7 +43,7 @@ class Inputs:
     control: str = "systemctl"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Files:
     """The texts, and the digest that the running process is to carry; `secrets` is None where there are none."""
 

@@ -37,7 +37,7 @@ def is_remote(directory: str, name: str, url: str) -> bool:
     begin = lines.index(header) + 1
     end = next((at for at in range(begin, len(lines)) if lines[at].startswith("[")), len(lines))
     urls = [line for line in lines[begin:end] if line.startswith("url")]
-    return urls == ["url = " + url] and not any(character in url for character in "\"\\#;")
+    return urls == ["url = " + url] and not any(character in url for character in '"\\#;')
 
 
 def _git_directory(directory: str) -> Optional[str]:

@@ -6,9 +6,9 @@ Everything of the resources `command` and `shell` but the words that each makes 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
+from .record import record
 from .resource import Action, Emit, Refusal, Verb
 from .system import System
 
@@ -19,7 +19,7 @@ _SHOWN = 200
 _TAIL = 20
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Options:
     """What both words take. `timeout` is in seconds; `creates` and `removes` are paths or patterns."""
 
@@ -51,7 +51,7 @@ class Options:
         return self.words()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`reason`: why the command need not run, "" when it must."""
 

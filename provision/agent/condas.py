@@ -6,9 +6,9 @@ Looks in PATH and where their installers put them. Starts nothing but `--version
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Iterable, List, Optional, Tuple
 
+from .record import record
 from .resource import Refusal
 from .system import CLEAN_PATH, System
 
@@ -21,7 +21,7 @@ _FIRST_SHA256 = (24, 9)
 """The first conda that reads a SHA-256 in an @EXPLICIT list (conda/conda pull request 14048); older ones read MD5."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Program:
     """An installer of the host: `name` is one of micromamba, mamba and conda, `version` what it says of itself."""
 

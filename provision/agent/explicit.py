@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List
 
 from . import archives, condas
+from .record import record
 from .resource import Emit, Refusal
 from .system import System
 
@@ -23,7 +23,7 @@ _DEADLINE = 3600.0
 _SCRIPTS = ("pre-link", "post-link")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Order:
     """What to install by whom: `packages` are the lock's conda packages, `work` is a folder for this build alone.
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional
 
+from .record import record
 from .resource import Refusal
 from .system import System
 
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Generation:
     """One build of a lock: `path` is its prefix, `lock` 64 hex digits (12 without a seal), `number` counts builds."""
 

@@ -6,9 +6,10 @@ Reads small files below /sys, /proc, /lib and /dev; must not run a program and n
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional
 
+from .record import record
 from .spawn import CLEAN_PATH
 from .verify import kernel as modules
 from .verify import pci
@@ -21,7 +22,7 @@ _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e
 _PROGRAMS = CLEAN_PATH.split(":")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Seen:
     """`bus`: PCI addresses of NVIDIA GPUs; `nvswitches`: how many NVSwitches are there. `loaded`: version of the kernel
     module `nvidia` that is loaded, "" where it tells none, None where it is not loaded. `module`: a file of it is

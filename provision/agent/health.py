@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Union
+
+from .record import record
 
 __all__ = ["Answer", "ask", "judge"]
 
 _LIMIT = 64 * 1024
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answer:
     """What came back; `status` is 0 where nothing that is HTTP came, and `problem` then says why."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional
 
 from . import apart
+from .record import record
 from .resource import Emit, Refusal
 from .wheels import without_credentials
 
@@ -25,7 +25,7 @@ class Unusable(Exception):
     """rattler does not run on this host; nothing was installed. `str()` says why."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Installation:
     """What to install and how. `lock_file` is rattler's own; `mirrors` maps a channel's URL to where it is fetched.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from typing import Iterable, List, Optional, Set
+
+from .record import record
 
 __all__ = ["Listener", "listeners", "owner", "parse", "reachable"]
 
 _LISTEN = "0A"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Listener:
     """A socket that listens: `address` as text, `inode` as /proc names it."""
 

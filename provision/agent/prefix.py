@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, List
 
 from . import (
@@ -29,6 +29,7 @@ from .generations import Generation
 from .inspection import Damaged
 from .installer import Installation, Unusable
 from .installer import install as install_conda
+from .record import record
 from .resource import Emit, Refusal
 from .system import System
 
@@ -43,7 +44,7 @@ MARGIN = 256 << 20
 """Bytes that stay free."""
 
 
-@dataclass
+@record
 class _Build:
     """What the stages share. `clean`: trust nothing that is cached."""
 

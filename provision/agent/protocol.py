@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+
+from .record import record
 
 VERSION = 1
 MAX_FRAME = 1 << 20
@@ -32,7 +34,7 @@ class ProtocolError(Exception):
     """The other side sent what the protocol does not allow."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Blob:
     """A chunk of content addressed by its SHA-256 (hex)."""
 
@@ -117,7 +119,7 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Step:
     """One resource with its rendered spec for one host. Control sends it; the agent never learns where it came from.
 
@@ -142,7 +144,7 @@ class Step:
     clears: List[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Boot:
     """First frame of a host, by the bootstrap: what runs it, and whether it already has the agent."""
 
@@ -151,7 +153,7 @@ class Boot:
     have: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Ready:
     """The agent runs: facts of the host, handlers that a crashed run left to be run."""
 
@@ -159,21 +161,21 @@ class Ready:
     pending: List[str]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Need:
     """Content that the host lacks, by SHA-256 in hex; control answers with blobs."""
 
     sha256: List[str]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Started:
     """A step is being looked at."""
 
     step: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Progress:
     """How far a running step is: `done` of `total` (0: unknown) in `unit` ("packages", "bytes", "s")."""
 
@@ -184,7 +186,7 @@ class Progress:
     label: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Output:
     """Text that a running step wrote to `stream`, "stdout" or "stderr"."""
 
@@ -193,7 +195,7 @@ class Output:
     text: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Result:
     """What a step ended with.
 
@@ -212,14 +214,14 @@ class Result:
     simulated: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class End:
     """All steps of a batch have a result."""
 
     batch: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Fatal:
     """The agent cannot go on. `kind`: "locked", "python", "protocol", "internal", "silence", "state"."""
 
@@ -229,7 +231,7 @@ class Fatal:
     hint: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Beat:
     """A sign of life."""
 

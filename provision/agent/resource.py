@@ -19,8 +19,10 @@ and raised as ValueError. Each Spec carries `__pydantic_config__ = {"extra": "fo
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Callable, Dict, Optional
+
+from .record import record
 
 __all__ = ["Action", "Emit", "Refusal", "Verb"]
 
@@ -59,7 +61,7 @@ class Verb(enum.Enum):
         return self.value[2]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Action:
     """One thing to do, found on the host.
 

@@ -7,10 +7,10 @@ one. Must not know specs, nor flip any environment.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Union
 
 from . import digest, generations, health, ports, processes, unit_text, units
+from .record import record
 from .resource import Emit, Refusal
 from .system import System
 
@@ -35,7 +35,7 @@ _CRASHES = 2
 _ASK = 5.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Expectation:
     """When an app counts as serving."""
 
@@ -48,7 +48,7 @@ class Expectation:
     interval: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Observation:
     """An app as it is now. `problem` is why it does not serve, "" when it does; `dead`: waiting will not help."""
 

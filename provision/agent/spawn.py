@@ -9,9 +9,9 @@ import codecs
 import os
 import select
 import time
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .record import record
 from .resource import Emit
 
 __all__ = ["CLEAN_PATH", "Cancelled", "Completed", "Identity", "Watch", "find_program", "run"]
@@ -32,7 +32,7 @@ class Cancelled(BaseException):
     """The run is to stop. No `Exception`: code that carries on after an error must not carry on after this."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Completed:
     """A command that ended; `returncode` is negative for a signal, and `timed_out` says that its deadline ended it."""
 

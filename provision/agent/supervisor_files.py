@@ -21,6 +21,7 @@ __all__ = [
     "forget_starts",
     "last_exit",
     "log",
+    "own",
     "program",
     "programs",
     "starts",
@@ -121,6 +122,11 @@ def wanted(system: System, archive: str) -> Dict[str, Tuple[str, int]]:
     made[_CONFIGURATION] = (_MAIN.format(run=_RUN, log=LOG, logs=LOGS, units=UNITS), 0o644)
     made[_LOGIN] = (_AT_LOGIN.format(start=START), 0o644)
     return made
+
+
+def own() -> List[str]:
+    """The paths of all files that supervisor itself needs."""
+    return [*(os.path.join(BINARIES, name) for name in _PROGRAMS), _CONFIGURATION, _LOGIN]
 
 
 def _wrapper(python: str, folder: str, about: str, program: str, rest: str) -> str:

@@ -5,9 +5,9 @@ Must not know files or units.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
+from .record import record
 from .resource import Refusal
 
 __all__ = ["ALREADY_ADDED", "ALREADY_STARTED", "BAD_NAME", "NOT_RUNNING", "SOCKET", "Told", "call", "processes"]
@@ -17,7 +17,7 @@ BAD_NAME, ALREADY_STARTED, NOT_RUNNING, ALREADY_ADDED = 10, 60, 70, 90
 _DEADLINE = 60.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Told:
     """A process as supervisor sees it."""
 

@@ -6,10 +6,11 @@ Must not decide anything. Writes are atomic (`files.py`), commands have a deadli
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from . import files
+from .record import record
 from .resource import Emit, Refusal
 from .spawn import CLEAN_PATH, Cancelled, Completed, Watch
 from .spawn import run as run_command
@@ -19,7 +20,7 @@ __all__ = ["CLEAN_PATH", "Cancelled", "Completed", "System"]
 T = TypeVar("T")
 
 
-@dataclass
+@record
 class System:
     """The host as one worker sees it.
 

@@ -6,8 +6,9 @@ that systemd leaves alone, so that a remembered unit can be put back and judged 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Tuple, Union
+
+from .record import record
 
 __all__ = ["MADE_BY", "UnitPlan", "digest_of", "facts_of", "quote", "render", "with_digest", "without_facts"]
 
@@ -17,7 +18,7 @@ _SECTION = "[X-Provision]"
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "%": "%%"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class UnitPlan:
     """What a unit's text says. `variables` are exported to the app, `facts` are notes for provision itself."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
+from .record import record
 from .records import normalized
 from .resource import Emit, Refusal
 from .system import Completed, System
@@ -29,7 +29,7 @@ DEADLINE = 3600.0
 """Seconds for the packages of one index; large wheels come over slow lines."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Wheels:
     """What to install and how: `groups` is `[{"index": url, "kind": "index" or "links" (a page of
     links), "packages": [{name, version, hashes}]}]`.

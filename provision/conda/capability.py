@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from provision.agent.record import record
 from provision.conda import recipes
 
 __all__ = ["Kind", "first_driver", "kind", "kinds", "range_of", "runs"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Kind:
     """A kind of GPU and its compute capability ("9.0")."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from provision.agent.record import record
 from provision.conda.environment import Environment
 from provision.conda.lock import CondaPackage, Lock, check, make_lock, read_lock
 from provision.conda.mirrors import Settings
@@ -18,7 +18,7 @@ __all__ = ["Locked", "lock"]
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Locked:
     """One environment after the command.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from provision.agent.record import record
 
 __all__ = ["Difference", "compare"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Difference:
     """A package, or `kind` "variable" or "python", that differs; `one` and `other` are "" where it is not there."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from provision import source
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 
 __all__ = ["CondaSpec", "Environment", "Index", "PipLine", "read"]
@@ -31,7 +32,7 @@ _EXACT = re.compile(r"={0,2}([0-9][0-9A-Za-z_+!]*(?:\.[0-9A-Za-z_+!]+)*)(?:\.?\*
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CondaSpec:
     """One conda dependency: its whole text and the parts of it. `name` is lower case, `version` as it was written."""
 
@@ -48,7 +49,7 @@ class CondaSpec:
         return found.group(1) if found else ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PipLine:
     """One line of the pip part. `requirement` is None where the line names no distribution of an index."""
 
@@ -70,7 +71,7 @@ class PipLine:
         return pins[0] if pins and not pins[0].endswith(".*") else ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Index:
     """Where pip's part is looked for: `kind` is "index" (a simple index) or "links" (a page of wheels)."""
 
@@ -78,7 +79,7 @@ class Index:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Environment:
     """What one environment.yml asks for. `indexes` in the order of asking, `sha256` is the file's."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from provision.agent.record import record
 from provision.conda.environment import read
 from provision.conda.mirrors import CONDA, DEFAULTS, canonical_url
 from provision.conda.yaml_text import text_of
@@ -27,7 +27,7 @@ _FIRST = ("pytorch", "nvidia")
 """Channels that come before others: with strict priority theirs are the builds that were meant."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Written:
     """A file's text, and what could not be said in it, a line each."""
 

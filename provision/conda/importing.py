@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from provision.agent.record import record
 from provision.conda.yaml_text import text_of
 from provision.errors import Mark, ProvisionError
 
@@ -36,7 +36,7 @@ _SWITCHES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Imported:
     """An environment.yml's text, its environment's name, and what of the source was left out or taken to be meant."""
 

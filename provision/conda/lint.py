@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from provision.agent.record import record
 from provision.conda import recipes, stack_checks
 from provision.conda.capability import Kind
 from provision.conda.environment import CondaSpec, Environment, PipLine
@@ -29,7 +30,7 @@ _NAMED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finding:
     """One thing that a rule found: what is wrong, where, and what to write instead."""
 

@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
+from provision.agent.record import record
 from provision.conda import floor as floors
 from provision.conda import names, pip_part, pylock
 from provision.conda.environment import Environment
@@ -30,7 +31,7 @@ STAND_IN = "LicenseRef-provision-stand-in"
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CondaPackage:
     name: str
     version: str
@@ -43,7 +44,7 @@ class CondaPackage:
 _CONDA = tuple(field.name for field in fields(CondaPackage))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Paths:
     """The three files of a lock."""
 
@@ -52,7 +53,7 @@ class Paths:
     pip: Path
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Lock:
     """What is installed, and what a host must have (`floor`) and show (`imports`, `expect`) for it.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.source import nearest
 
@@ -26,7 +27,7 @@ _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Settings:
     """What the inventory says about environments.
 

@@ -14,7 +14,6 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,6 +21,7 @@ from urllib.parse import unquote
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from provision.agent.record import record
 from provision.conda.environment import Environment, Index
 from provision.conda.mirrors import Settings, canonical_url, clean, mirrored
 from provision.conda.names import distributions
@@ -39,7 +39,7 @@ _UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2 that `uv --python-platform` knows."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Wheel:
     """`url` is canonical; `size` is 0 where the index does not say."""
 
@@ -52,7 +52,7 @@ class Wheel:
         return unquote(self.url.partition("#")[0].rpartition("/")[2])
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PipPackage:
     """One distribution of the pip part. `index` is the canonical URL that it is bound to; `kind` as in Index."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from provision.agent.record import record
 from provision.conda import lint
 from provision.conda.capability import Kind
 from provision.conda.environment import Environment, read
@@ -18,7 +18,7 @@ __all__ = ["Use", "prepare", "read_all"]
 Report = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Use:
     """What a file is for, where a play says so: its platform, and the kinds of GPUs that it may meet."""
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
+
+from provision.agent.record import record
 
 __all__ = ["Pair", "Rule", "below", "data", "oldest_driver", "rule", "toolkit_driver", "torch_set", "under"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pair:
     """Of `package` from `start` and below `end`, together with `other` from `other_start` and below `other_end`.
 
@@ -33,7 +35,7 @@ class Pair:
     channel: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Rule:
     """One piece of knowledge. `severity` is "error", "warning" or "notice"; `mend` has its `{…}` not filled in."""
 

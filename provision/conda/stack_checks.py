@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from provision.agent.record import record
 from provision.conda import recipes
 from provision.conda.capability import Kind, first_driver, range_of, runs
 from provision.conda.environment import CondaSpec, Environment, PipLine
@@ -28,7 +29,7 @@ Pin = tuple[str, str, Mark]
 """Name as written, version, place."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Subject:
     """What a check looks at: a file, the inventory's settings, and the kinds of GPUs that it is to run on."""
 

@@ -16,12 +16,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from provision.agent.record import record
 from provision.conda.pip_part import uv
 from provision.conda.solve import cache_folder
 from provision.errors import ProvisionError
@@ -35,7 +35,7 @@ _PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """What an installer must run on: the host's own Python and its architecture."""
 
@@ -58,7 +58,7 @@ class Target:
         return sys.platform == "linux" and platform.machine() == self.architecture
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tool:
     sha256: str
     path: Path

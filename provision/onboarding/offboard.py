@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from provision import fact_store
 from provision.adhoc import one_task_job
 from provision.apply import confirmed
 from provision.errors import ProvisionError
@@ -154,6 +155,7 @@ def _take_out(inventory: Inventory, names: Sequence[str], yes: bool, note: str) 
         _replace(edit.path, edit.after)
         _say(f"wrote {edit.path}")
     for name in names:
+        fact_store.forget(inventory, name)
         left = [path for folder in inventory.directories for path in sorted((folder / "host_vars").glob(f"{name}*"))]
         if left:
             _say("stays: " + ", ".join(str(path) for path in left))

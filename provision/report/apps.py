@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from provision.events import Connected, Event, StepEnded, StepOutput
+from provision.events import Connected, Event, HostFailed, StepEnded, StepOutput
 from provision.printable import printable
 from provision.report.tally import Tally, grouped, host_names
 from provision.report.text import console, failure_lines, host_error_lines
@@ -44,8 +44,8 @@ class _Report:
     def _errors(self) -> None:
         """Failed steps and unreachable hosts, on standard error."""
         shown = console(sys.stderr)
-        for change, hosts in grouped(self.tally.failures):
-            for line in failure_lines(change, hosts):
+        for change, names in grouped(self.tally.failures):
+            for line in failure_lines(change, names):
                 shown.print(line)
         for line in host_error_lines(self.tally):
             shown.print(line)
@@ -176,6 +176,7 @@ class FollowReport(_Report):
         self._width = max(map(len, hosts), default=0)
         self._begun: dict[str, str] = {}
         self._closed = False
+        self._cancelled: set[str] = set()
 
     @property
     def exit_code(self) -> int:
@@ -184,6 +185,8 @@ class FollowReport(_Report):
         return 2 * failed + 4 * any(host.unreachable for host in self.tally.hosts.values())
 
     def add(self, event: Event) -> None:
+        if self._is_the_end(event):
+            return
         self.tally.add(event)
         if isinstance(event, StepOutput):
             self.found = True
@@ -192,6 +195,13 @@ class FollowReport(_Report):
         if isinstance(event, StepEnded):
             self.found = self.found or bool(event.result.fields.get("known"))
             self._print(event.host, [rest] if (rest := self._begun.pop(event.host, "")) else [])
+
+    def _is_the_end(self, event: Event) -> bool:
+        """Whether it only says that Ctrl-C ended a host's step, which is no failure here."""
+        if isinstance(event, StepEnded) and (event.result.error or {}).get("summary") == "cancelled":
+            self._cancelled.add(event.host)
+            return True
+        return isinstance(event, HostFailed) and event.host in self._cancelled
 
     def _print(self, host: str, lines: Sequence[str]) -> None:
         if not lines or self._closed:

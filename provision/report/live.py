@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from provision.agent.record import record
 from provision.events import (
     Connected,
     Event,
@@ -37,7 +38,7 @@ SILENT_AFTER = 10.0
 BAR = 20
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Row:
     state: str = "waiting"
     step: str = ""
@@ -48,7 +49,7 @@ class _Row:
     changed: int = 0
 
 
-@dataclass
+@record
 class LiveScreen:
     """Keeps a row a host up to date; to be closed before anything else is written to the terminal."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provision.agent.protocol import Result
+from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.events import (
     Connected,
@@ -22,7 +23,7 @@ from provision.events import (
 __all__ = ["Change", "HostTally", "Tally", "grouped", "host_names"]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class HostTally:
     """The counts of one host. `failed` counts steps; an unreachable host is never counted as failed."""
 
@@ -37,7 +38,7 @@ class HostTally:
     simulated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """One step of one host that changed something, would change it, or failed."""
 
@@ -53,7 +54,7 @@ class Change:
         return repr((self.title, self.where, self.result.status, self.result.actions, self.result.error, self.ignored))
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Tally:
     """Everything that the end of a report says."""
 

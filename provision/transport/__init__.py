@@ -7,9 +7,9 @@ agent over any connection, `link.py` speaks frames with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from provision.agent.record import record
 from provision.errors import ProvisionError
 
 __all__ = ["Channel", "ChannelClosed", "Connection", "Target", "Unreachable"]
@@ -28,7 +28,7 @@ class ChannelClosed(Exception):
     """The other side is gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """Where and as whom a host is reached; made from its inventory variables and the command line.
 

@@ -12,10 +12,10 @@ import json
 import shlex
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from provision.agent.protocol import CHUNK, encode_blob
+from provision.agent.record import record
 
 __all__ = ["Archive", "archive", "command", "pack"]
 
@@ -25,7 +25,7 @@ _SOURCE = Path(__file__).resolve().parent.parent / "agent"
 _BOOTSTRAP = "bootstrap.py"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Archive:
     """The agent's sources as one text; equal sources give equal bytes."""
 

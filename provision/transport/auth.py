@@ -10,9 +10,10 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
+from provision.agent.record import record
 from provision.transport import Unreachable
 
 __all__ = [
@@ -54,7 +55,7 @@ class Disconnected(Exception):
     """The host ended the connection while logging in."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answer:
     """What a host said to one try; `allowed` are the methods that can go on, `partial` that this one was right."""
 
@@ -63,7 +64,7 @@ class Answer:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Key:
     """A private key that can be offered, with its fingerprint; `secret` is the library's object."""
 
@@ -147,7 +148,7 @@ class Prompts:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Credentials:
     """What may be offered to one host. `defaults`: the key files are ssh's usual ones, whose absence is no news."""
 

@@ -12,10 +12,10 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from provision.agent.record import record
 from provision.transport import Unreachable
 from provision.transport.ssh_config import at_home, matches
 
@@ -25,7 +25,7 @@ CERTIFICATE = "-cert-v01@openssh.com"
 HOST_CERTIFICATE = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HostKey:
     """A key as a host shows it: its type ("ssh-ed25519"), its public part, and its certificate where it has one."""
 
@@ -34,7 +34,7 @@ class HostKey:
     certificate: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """One line of a known_hosts file; `marker` is "", "cert-authority" or "revoked"."""
 
@@ -51,7 +51,7 @@ class Entry:
         return matches(name, self.names)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KnownHosts:
     """The files to be asked, in order: the first that knows a host decides, and a key revoked in any is refused."""
 

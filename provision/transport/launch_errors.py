@@ -6,14 +6,14 @@ Owns the words. What is not recognised is shown as it is.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from provision.agent.record import record
 from provision.transport import Unreachable
 
 __all__ = ["Ended", "explain", "wants_terminal"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ended:
     """How a start ended: exit status, what was said, whether by sudo, whether its prompt was answered or came again."""
 

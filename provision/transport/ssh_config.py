@@ -12,10 +12,11 @@ import getpass
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 
+from provision.agent.record import record
 from provision.transport import Unreachable
 
 __all__ = ["ConfigError", "Setting", "Settings", "at_home", "lookup", "matches", "parse_line", "split_words"]
@@ -33,7 +34,7 @@ class ConfigError(Unreachable):
         super().__init__("ssh-config", f"cannot honour the SSH configuration at {where}", cause=cause, hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Setting:
     """One directive: its name in lower case and as written, its words, and where it stands ("file:line")."""
 
@@ -49,7 +50,7 @@ class Setting:
         return self.words[0] if self.words else ""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Settings:
     """What holds for one host, in the order in which it was found."""
 
@@ -73,7 +74,7 @@ class Settings:
         return self.found.get(key, ())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Names:
     """What Host and Match compare with: the name as given, the user where it is known, and settings so far."""
 

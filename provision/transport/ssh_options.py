@@ -11,10 +11,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from provision.agent.record import record
 from provision.transport import Target
 from provision.transport.ssh_config import ConfigError, Setting, Settings, at_home, lookup
 from provision.transport.ssh_directives import check
@@ -33,7 +33,7 @@ FAMILIES = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_
 LONGEST_CHAIN = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Algorithms:
     """A wish about algorithms in ssh's notation (`a,b`, `+a`, `-a`, `^a`), and where it was made."""
 
@@ -41,7 +41,7 @@ class Algorithms:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Options:
     """How to reach and log in to one host; `via` is the bastion before it. Equal options mean an equal connection."""
 
@@ -109,7 +109,7 @@ def _files(config: str | None) -> tuple[str, ...]:
     return (config,)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Maker:
     """Makes options of hosts and of the bastions before them; what the target says applies to its own host only."""
 

@@ -69,7 +69,7 @@ class Finding:
         return cls(
             rung=str(rung),
             check=str(told.get("check") or rung),
-            status=status,  # type: ignore[arg-type]  # it is one of _STATUSES
+            status=status,
             summary=str(told.get("summary") or ""),
             subject=str(told.get("subject") or ""),
             detail=dict(detail) if isinstance(detail, Mapping) else {},

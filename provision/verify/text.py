@@ -62,7 +62,7 @@ def total(verdict: Verdict) -> Line:
     said = f"{broken} not as it should be" if broken else "all true" if hosts and not unreachable else "none broken"
     parts = [said, *([f"{unreachable} unreachable"] if unreachable else [])]
     deep = ", every file's hash" if verdict.deep else ""
-    simulated = "  (simulated GPUs)" if verdict.simulated else ""
+    simulated = "  (simulated)" if verdict.simulated else ""
     stopped = "interrupted; " if verdict.interrupted else ""
     style = "bold red" if verdict.exit_code else "bold green"
     return Line(f"{stopped}{count}: {', '.join(parts)}  in {verdict.seconds:.1f} s{deep}{simulated}", style)

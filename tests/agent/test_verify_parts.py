@@ -371,7 +371,7 @@ def test_specs_that_are_refused(word: str, spec: dict[str, Any]) -> None:
 
 
 def test_every_check_is_documented() -> None:
-    """Names of checks are stable: they are in the documentation, and no others are."""
+    """Names of checks are stable: each that is made on a host is in the documentation."""
     import re
 
     import provision.agent.verify
@@ -381,4 +381,4 @@ def test_every_check_is_documented() -> None:
     text = "".join(path.read_text() for path in folder.glob("*.py"))
     made = set(re.findall(rf'"((?:{rungs})\.[a-z_]+)"', text)) | {"compute.cuda"}
     page = (Path(__file__).parents[2] / "docs/checks.md").read_text()
-    assert set(re.findall(rf"`((?:{rungs})\.[a-z_]+)`", page)) == made
+    assert made - set(re.findall(rf"`((?:{rungs})\.[a-z_]+)`", page)) == set()

@@ -8,10 +8,11 @@ its files say in app_files.py. Never removes data.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from .. import app_files, app_needs, checkout, digest, generations, processes, serving, unit_text, units
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -21,7 +22,7 @@ _STATES = ("started", "stopped", "absent")
 _HEALTH = {"path": str, "expect": (int, str), "start_timeout": (int, float), "interval": (int, float)}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """What runs where, and when it counts as healthy.
 
@@ -110,7 +111,7 @@ def _check_health(spec: Spec) -> None:
         raise ValueError("health: a path needs the app's port")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What was found. Texts are None where there is no such file; `generation` is None while it is not built yet.
 

@@ -6,10 +6,11 @@ A start is watched until the app serves. Must not write any file of the app.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List
 
 from .. import app_view, serving, units
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -19,7 +20,7 @@ _VERBS = ("start", "stop", "restart")
 _LINES = 15
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The app, and what is to be done: start, stop or restart.
 
@@ -38,7 +39,7 @@ class Spec:
             raise ValueError("do is one of %s" % ", ".join(_VERBS))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`text` is the app's unit, "" where this host has no such app; `app` is told by `app_view.view`."""
 

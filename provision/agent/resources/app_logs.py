@@ -6,10 +6,10 @@ What is followed is bounded: in bytes a second, so that a chatty app does not ta
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, List
 
 from .. import app_view, units
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -25,7 +25,7 @@ _DEADLINE = 60.0
 _FOLLOW_DEADLINE = 86400.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The app, how many of its last lines, and whether those that come are shown too.
 
@@ -46,7 +46,7 @@ class Spec:
             raise ValueError("lines: from 0 to %d" % _MOST_LINES)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """Whether this host has the app."""
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional
 
 from .. import app_view, units
+from ..record import record
 from ..resource import Action, Emit
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """One app, or all that provision made.
 
@@ -25,7 +26,7 @@ class Spec:
     name: Optional[str] = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """Each app as `app_view.view` tells it."""
 

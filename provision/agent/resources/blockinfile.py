@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """A file and the block that it is to hold, at its end where it is new.
 
@@ -52,7 +52,7 @@ class Spec:
         return self.marker.replace("{mark}", "BEGIN"), self.marker.replace("{mark}", "END")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`text`: of the file, None where there is none; `pending`: an earlier step of this plan would make it."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional
 
 from ..commands import Options, State, apply, decide, fields, observe
+from ..record import record
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec(Options):
     """What to run, as a list (`argv`) or as text that is split like a shell does (`cmd`).
 

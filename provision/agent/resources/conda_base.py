@@ -7,10 +7,11 @@ an environment like others (`conda_env` with `frozen: true`), whose conda stands
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional
 
 from .. import freeze
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -19,7 +20,7 @@ __all__ = ["Spec", "State", "apply", "decide", "observe"]
 _FOLDERS = ("", "envs", "pkgs", "conda-meta")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The root's folders, its settings and the freeze of its base environment.
 
@@ -48,7 +49,7 @@ class Spec:
             raise ValueError("root: `%s` is not an absolute path below /" % self.root)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`folders` that are there; `files`: text of those that matter, None for one that is not there.
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional
 
 from .. import floor, generations, seal
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -21,7 +22,7 @@ _LONGEST_INTERPRETER = 120
 """Bytes of `PREFIX/bin/python3.11` beyond which installers write `#!/usr/bin/env python`."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """An environment by its lock. The fields named `*_blob` are content by its SHA-256.
 
@@ -93,7 +94,7 @@ class Spec:
             raise ValueError("uv_blob: is needed for pip packages")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What is at the environment's place. `there`: "nothing", "generation", "directory" or "other".
 

@@ -7,17 +7,18 @@ remembers the units of its apps, for a rollback, and generations that nobody nee
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List
 
 from .. import flipping, generations
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The environment, the lock that is to serve, and the apps whose units are kept with it.
 
@@ -44,7 +45,7 @@ class Spec:
             raise ValueError("keep: at least 1, the generation that serves")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`serves` and `wanted` are paths of generations, "" for none; `directory`: a real one is at the link's place.
 

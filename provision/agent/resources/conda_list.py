@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from ..record import record
 from ..resource import Action, Emit, Refusal
 from ..system import System
 
@@ -19,7 +20,7 @@ _KEPT = ("name", "version", "build", "channel", "subdir", "url", "sha256", "md5"
 _METADATA_LIMIT = 64 * 1024
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The environment: a name under `ROOT/envs`, "base" for the root itself, or an absolute path of any prefix.
 
@@ -41,7 +42,7 @@ class Spec:
             raise ValueError("prefix: `%s` is neither an environment's name nor an absolute path" % self.prefix)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What is there. `packages` are conda's records, `pip` what conda's records do not own, each by name.
 
@@ -248,9 +249,9 @@ def _origin(system: System, place: str) -> Optional[Dict[str, Any]]:
 
 
 def _python(system: System, path: str, records: List[Dict[str, Any]], minor: str) -> Optional[str]:
-    for record in records:
-        if record["name"] == "python":
-            return str(record["version"])
+    for found in records:
+        if found["name"] == "python":
+            return str(found["version"])
     for line in _text(system, os.path.join(path, "pyvenv.cfg")).splitlines():
         key, _, value = line.partition("=")
         if key.strip() in ("version", "version_info"):

@@ -6,17 +6,18 @@ Must not build anything. A kill in between leaves the link where it was, so that
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Tuple
 
 from .. import flipping, generations, serving
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The environment that goes back to its previous generation.
 
@@ -30,7 +31,7 @@ class Spec:
     root: str = "/opt/conda"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`serves` and `previous` are paths, "" for none; `left` is the lock that serves. `done`: by this very step."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
 from .. import modes, trees
 from ..protocol import SHOWN_LIMIT
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -21,7 +21,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 _STATES = ("file", "directory", "absent", "touch")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """A path and what is to be there.
 
@@ -72,7 +72,7 @@ class Spec:
         return self.follow if self.follow is not None else not self.has_content
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What is at `path` (the end of links that are followed).
 

@@ -7,10 +7,11 @@ detached, so that no branch of somebody who works there is moved.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import checkout, trees
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import Completed, System
 
@@ -22,7 +23,7 @@ _DEPLOYED = "refs/provision/deployed"
 """What was checked out last: a commit that is only there is ours, not somebody's work."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """What to check out where.
 
@@ -66,7 +67,7 @@ def _check_repository(repo: str) -> None:
         raise ValueError("repo: a password in the address would be seen by all users; use a credential helper or ssh")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`kind` of dest: absent, empty, checkout, or data. `head` is its commit, `url` that of its remote; `wanted` is
     the commit that the version names now ("" where a plan cannot ask), `reference` the full name it has there ("" for

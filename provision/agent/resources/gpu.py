@@ -5,17 +5,18 @@ Takes the facts that nvidia-smi gave at the start of the run, and asks it again 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import gpu_absence, gpu_host, gpus
+from ..record import record
 from ..resource import Action, Emit, Refusal
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """Minimal driver, its CUDA, number, memory (MiB each) and compute capability; `kind` is part of a name.
 
@@ -45,7 +46,7 @@ class Spec:
                 raise ValueError("%s %r is no version like 520.61.05; quote it" % (name, value))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What nvidia-smi told. `error`: why it did not. `seen`: what the host shows without it (`gpu_host.Seen`).
     `awaited`: in check mode, an earlier step would change the driver, so that nothing can be said yet.

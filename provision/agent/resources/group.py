@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
 from .. import accounts
+from ..record import record
 from ..resource import Action, Emit, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """A group by name.
 
@@ -34,7 +34,7 @@ class Spec:
             raise ValueError("state is one of present, absent")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`gid` is None where there is no such group."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, List
 
 from .. import mounts, trees
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -19,7 +19,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 _DEADLINE = 10.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """Where the link is and what it points at.
 
@@ -47,7 +47,7 @@ class Spec:
             raise ValueError("`target` is missing")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`kind`: absent, link, file, directory or other; `points_at`: the link's text. `target`: there, missing or
     pending; `parent`: there, missing or pending. `holds`: what a real directory holds, in words.

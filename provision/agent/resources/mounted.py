@@ -6,10 +6,10 @@ Looks only: mounts nothing and makes nothing, so that no data lands on the disk 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
 from .. import mounts
+from ..record import record
 from ..resource import Action, Emit, Refusal
 from ..system import System
 
@@ -18,7 +18,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 _MOUNT = "mount it first; nothing was made below it"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """Where a file system is mounted, and which: its `type` and `source` as the kernel names them (findmnt(8)).
 
@@ -46,7 +46,7 @@ class Spec:
             raise ValueError("timeout is a number of seconds over 0")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`there`: missing, directory (not a mount), other or mounted; `silent`: no answer in time; `may`: by access(2)."""
 

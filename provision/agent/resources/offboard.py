@@ -7,10 +7,11 @@ environment consists of is the matter of `app` and `conda_env`, whose `absent` t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import app_view, leaving, supervisor_files
+from ..record import record
 from ..resource import Action, Emit, Verb
 from ..system import System
 from ..verify import made
@@ -21,7 +22,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 _MARK = "Made by provision"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """Where environments live, beside the places that the host's journal names.
 
@@ -39,7 +40,7 @@ class Spec:
                 raise ValueError("roots: `%s` is not an absolute path" % root)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """Specs and states of apps and environments, supervisor's own `files`, what `stays`, and the folder of state."""
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from .. import package_holds, packages
 from ..debian_version import compare, fits
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe", "questions"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """Names of packages, each perhaps with `=VERSION`, or `=BEGINNING*` for any version that begins so.
 
@@ -68,7 +69,7 @@ def names(spec: Spec) -> List[str]:
     return [name.strip() for name in listed if name.strip()]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`versions`: installed version by bare name, "" for none. `age`: of the lists in seconds, None for no lists.
     `holder`: who installs just now, in words. `held`: asked only where it matters.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..spawn import Cancelled
 from ..system import System
@@ -25,7 +25,7 @@ _ASKING = 20.0
 _PAUSE = 1.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """What people on the host are told, how long it may take until it answers again, and what must hold then.
 
@@ -56,7 +56,7 @@ class Spec:
             raise ValueError("test_command is empty")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """The running boot, the record of a reboot that nobody has seen the end of, and whether that has taken place."""
 

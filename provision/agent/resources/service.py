@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import systemd, units
+from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
@@ -15,7 +16,7 @@ _STATES = ("started", "stopped", "restarted", "reloaded")
 _UP = ("active", "activating", "reloading")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """A unit by name; without a suffix it is a service.
 
@@ -39,7 +40,7 @@ class Spec:
             raise ValueError("state is one of %s" % ", ".join(_STATES))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What systemd shows. `pending`: an earlier step of this check would write the unit."""
 

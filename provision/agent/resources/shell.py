@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, List
 
 from ..commands import Options, State, apply, decide, fields, observe
+from ..record import record
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec(Options):
     """The text that the shell runs.
 

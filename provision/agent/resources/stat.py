@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional
 
+from ..record import record
 from ..resource import Action, Emit
 from ..system import System
 
@@ -15,7 +16,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 _ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The path to look at; `register` keeps the answer in `stat`.
 
@@ -38,7 +39,7 @@ class Spec:
             raise ValueError("checksum_algorithm is one of %s" % ", ".join(_ALGORITHMS))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     stat: Dict[str, Any] = field(default_factory=dict)
 

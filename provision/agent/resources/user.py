@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 from .. import accounts
+from ..record import record
 from ..resource import Action, Emit, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """An account by name.
 
@@ -53,7 +54,7 @@ class Spec:
             raise ValueError("comment, home and shell hold no colon and no line end")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`uid` is None where there is no such user; `group_name` is the primary group."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, List, Tuple
 
 from .. import units
+from ..record import record
 from ..resource import Action
 from ..system import System
 from ..verify.finding import Finding, climb, reached
@@ -13,7 +13,7 @@ from ..verify.finding import Finding, climb, reached
 __all__ = ["Spec", "State", "decide", "fields", "observe", "questions"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """The app as its own step has it.
 
@@ -49,7 +49,7 @@ class Spec:
             raise ValueError("deadline is seconds, above 0")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional
 
+from ..record import record
 from ..resource import Action
 from ..system import System
 from ..verify.finding import Finding, climb, reached
@@ -12,7 +13,7 @@ from ..verify.finding import Finding, climb, reached
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """What is imported in which environment, and as whom.
 
@@ -48,7 +49,7 @@ class Spec:
             raise ValueError("deadline is seconds, above 0")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
 

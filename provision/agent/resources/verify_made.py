@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List
 
+from ..record import record
 from ..resource import Action
 from ..system import System
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """Where environments live.
 
@@ -31,7 +32,7 @@ class Spec:
                 raise ValueError("roots: `%s` is not an absolute path" % root)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What was found, as `provision_agent.verify.made` tells it."""
 

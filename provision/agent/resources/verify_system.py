@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List
 
+from ..record import record
 from ..resource import Action
 from ..system import System
 from ..verify.finding import Finding, climb, reached
@@ -12,7 +13,7 @@ from ..verify.finding import Finding, climb, reached
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spec:
     """What the host must have.
 
@@ -50,7 +51,7 @@ class Spec:
             raise ValueError("deadline and skew are seconds, above 0")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """`findings`; none where a rung below is broken and this one is therefore not `reached`. `time`: of the host."""
 

@@ -12,7 +12,6 @@ from ..system import System
 
 __all__ = ["applications", "changes", "environments", "paths"]
 
-_UNITS = "/etc/systemd/system"
 _PATH_MAKERS = ("file", "git", "link")
 _MOST = 2000
 _JOURNAL_LIMIT = 8 << 20
@@ -34,17 +33,14 @@ def environments(system: System, roots: Sequence[str]) -> List[Dict[str, Any]]:
 
 def applications(system: System) -> List[Dict[str, Any]]:
     """`{name, since}` of each app whose unit provision wrote."""
-    from .. import unit_text
+    from .. import unit_text, units
 
     found = []
-    for entry in _names(_UNITS):
-        path = os.path.join(_UNITS, entry)
+    for name in units.names(system):
+        path = units.path(system, name)
         try:
-            if not entry.endswith(".service") or os.path.islink(path):
-                continue
-            ours = system.read(path, len(unit_text.MADE_BY)) == unit_text.MADE_BY.encode()
-            if ours:
-                found.append({"name": entry[: -len(".service")], "since": int(os.lstat(path).st_mtime)})
+            if system.read(path, len(unit_text.MADE_BY)) == unit_text.MADE_BY.encode():
+                found.append({"name": name, "since": int(os.lstat(path).st_mtime)})
         except OSError:
             continue
     return found

@@ -22,6 +22,7 @@ FACTS: dict[str, Any] = {
     "cpus": 32,
     "memory_mb": 257_000,
     "gpu": GPU,
+    "simulated": True,
 }
 MEND = "provision apply play.yaml -l {}"
 

@@ -37,7 +37,7 @@ def test_text_of_fifty_hosts_is_readable(snapshot: SnapshotAssertion) -> None:
 
 
 def test_text_of_a_healthy_fleet_is_one_line() -> None:
-    assert plain(lines(healthy())) == "50 hosts: all true  in 4.2 s  (simulated GPUs)\n"
+    assert plain(lines(healthy())) == "50 hosts: all true  in 4.2 s  (simulated)\n"
 
 
 def test_verbose_text_says_what_was_seen_once() -> None:

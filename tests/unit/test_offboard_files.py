@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from provision import fact_store
 from provision.errors import ProvisionError
 from provision.inventory import load_inventory
 from provision.onboarding.offboard import edits, offboard
@@ -56,13 +57,17 @@ def test_to_forget_writes_the_files_and_leaves_what_belongs_to_the_host(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = Where(inventory=[folder])
+    for name in ("gpu-01", "gpu-02"):
+        fact_store.remember(load_inventory([folder]), name, {"cpus": 4})
     assert offboard(["gpu-02"], forget=True, yes=True, where=where, shown=Shown()) == 0
     assert (folder / "b.yaml").read_text() == "noisy:\n  hosts:\n    web-01:\n"
     assert sorted(load_inventory([folder]).hosts) == ["gpu-01", "gpu-03", "gpu-04", "web-01"]
     said = capsys.readouterr().err
     assert "-    gpu-02:\n" in said
     assert f"stays: {folder / 'host_vars/gpu-02.yaml'}" in said
-    assert {path.name for path in folder.iterdir()} == {"a.yaml", "b.yaml", "known_hosts", "host_vars"}
+    assert [path.name for path in (folder / ".provision/facts").iterdir()] == ["gpu-01.json"]
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"a.yaml", "b.yaml", "known_hosts", "host_vars", ".provision"}
 
 
 @pytest.mark.parametrize(
