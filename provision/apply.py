@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from provision.conda.prepare import prepare
+from provision.conda.current import prepared
 from provision.errors import ProvisionError
 from provision.execute import Job, execute
 from provision.extra_vars import extra_variables
+from provision.fleet_settings import settings
 from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
-from provision.locking import settings
 from provision.options import Shown, What, Where
 from provision.playbook import Play
 from provision.preflight import check, environment_files
@@ -74,9 +74,12 @@ def run_job(job: Job, shown: Shown) -> Tally:
     return report.tally
 
 
-def load_job(command: str, playbook: Path, what: What, where: Where) -> Job:
-    """Everything that a run needs, read and checked without contacting a host; raises ProvisionError(s)."""
-    inventory = load_inventory(inventory_paths(where))
+def load_job(command: str, playbook: Path, what: What, where: Where, inventory: Inventory | None = None) -> Job:
+    """Everything that a run needs, read and checked without contacting a host; raises ProvisionError(s).
+
+    `inventory` is one that is not, or not yet, what the files say.
+    """
+    inventory = inventory or load_inventory(inventory_paths(where))
     plays = load_playbook(playbook).plays
     hosts = tuple(_hosts(inventory, play, where.limit) for play in plays)
     _refuse_nobody(playbook, inventory, hosts, where.limit)
@@ -92,7 +95,7 @@ def load_job(command: str, playbook: Path, what: What, where: Where) -> Job:
     check(plays, run, hosts_of)
     known = settings(inventory, [host for group in hosts for host in group])
     files, meant = environment_files(plays, run, hosts_of), uses(plays, run, hosts_of)
-    locks = prepare(files, known, uses=meant, strict=what.strict, report=_say)
+    locks = prepared(files, known, uses=meant, strict=what.strict, report=_say)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
     return Job(command, tuple(plays), hosts, run, login(where), where.forks)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from provision.conda.prepare import Use
+from provision.conda.capability import Use
 from provision.errors import ProvisionError, ProvisionErrors
 from provision.inventory import Inventory
 from provision.preflight import environment_files

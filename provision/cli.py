@@ -296,6 +296,7 @@ app.command("provision.apps:app", name="app")
 app.command("provision.env_commands:app", name="env")
 app.command("provision.lab.cli:app", name="lab")
 app.command("provision.linting:lint", name="lint")
+app.command("provision.onboarding.onboard:onboard", name="onboard")
 app.command("provision.what_if_command:what_if", name="what-if")
 
 

@@ -25,9 +25,9 @@ from provision.conda.prepare import told
 from provision.errors import ProvisionError
 from provision.events import Event, HostFailed, HostUnreachable, StepEnded
 from provision.execute import execute
+from provision.fleet_settings import settings
 from provision.inventory import load_inventory
 from provision.listing import inventory_paths
-from provision.locking import settings
 from provision.options import Where
 from provision.report.tally import Tally
 

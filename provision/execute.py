@@ -39,7 +39,7 @@ from provision.variables import HostView
 if TYPE_CHECKING:
     from provision.transport.auth import Prompts
 
-__all__ = ["Job", "execute"]
+__all__ = ["Job", "execute", "host_target", "prompts"]
 
 
 @record(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def execute(job: Job, report: Report) -> None:
     outlet = Outlet(report)
     emit = outlet.emit
     _terminal().begin(outlet)
-    _prompts()  # made here, since hosts that ask for it at once would each get their own
+    prompts()  # made here, since hosts that ask for it at once would each get their own
     everyone = tuple(dict.fromkeys(host for hosts in job.hosts for host in hosts))
     emit(RunStarted(job.command, identity, everyone, job.run.check))
     sessions = {host: _session(job, host, _hello(job, identity), emit) for host in everyone}
@@ -161,11 +161,11 @@ def _connection(chosen: Target) -> Connection:
         return connect_here(chosen)
     from provision.transport.ssh import connect
 
-    return connect(chosen, prompts=_prompts())
+    return connect(chosen, prompts=prompts())
 
 
 @functools.cache
-def _prompts() -> Prompts:
+def prompts() -> Prompts:
     """What hosts ask of the operator is asked once for all of them, and only where there is a terminal."""
     from provision.transport.auth import Prompts
 

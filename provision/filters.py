@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 from jinja2 import Undefined
 from jinja2.exceptions import FilterArgumentError
-from packaging.version import InvalidVersion, Version
 
 from provision.source import plain
 
@@ -195,7 +194,7 @@ def _unique(values: list[Any]) -> list[Any]:
     return [value for position, value in enumerate(values) if value not in values[:position]]
 
 
-_COMPARED: dict[str, Callable[[Version, Version], bool]] = {
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "=": operator.eq,
     "eq": operator.eq,
@@ -217,6 +216,8 @@ def _version(value: Any, other: Any, sign: str = "==") -> bool:
     """Compare as versions: `x is version('11.8', '>=')`."""
     if sign not in _COMPARED:
         raise FilterArgumentError(f"version: unknown operator `{sign}`")
+    from packaging.version import InvalidVersion, Version
+
     try:
         return _COMPARED[sign](Version(str(value)), Version(str(other)))
     except InvalidVersion as error:

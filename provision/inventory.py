@@ -16,7 +16,7 @@ from typing import Any
 from provision import patterns
 from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
-from provision.source import Mapping, load, nearest
+from provision.source import Mapping, load, loads, nearest
 
 __all__ = ["Group", "Host", "Inventory", "inventory_files", "load_inventory"]
 
@@ -148,8 +148,11 @@ class Inventory:
         return next((hint for word in words if word and (hint := nearest(word, known))), "")
 
 
-def load_inventory(paths: Sequence[Path | str]) -> Inventory:
-    """The inventory of all files and directories in `paths`, the later ones win; raises ProvisionError with places."""
+def load_inventory(paths: Sequence[Path | str], texts: dict[Path, str] | None = None) -> Inventory:
+    """The inventory of all files and directories in `paths`, the later ones win; raises ProvisionError with places.
+
+    `texts` is what some of the files are to be taken for.
+    """
     reader = _Reader()
     sources = [Path(path) for path in paths]
     directories: dict[Path, None] = {}
@@ -160,7 +163,7 @@ def load_inventory(paths: Sequence[Path | str]) -> Inventory:
             )
         directories[path if path.is_dir() else path.parent] = None
         for file in inventory_files(path):
-            reader.read(file)
+            reader.read(file, (texts or {}).get(file))
     return Inventory(reader.hosts, reader.finish(), tuple(directories), tuple(sources))
 
 
@@ -183,8 +186,8 @@ class _Reader:
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
         self.names: dict[str, list[str]] = {}
 
-    def read(self, path: Path) -> None:
-        content = _yaml(path)
+    def read(self, path: Path, text: str | None = None) -> None:
+        content = _yaml(path) if text is None else loads(text, str(path))
         if content is None:
             return
         if not isinstance(content, Mapping):

@@ -18,9 +18,9 @@ from provision.conda.lint import Finding
 from provision.conda.lint import lint as judge
 from provision.conda.prepare import settings_of
 from provision.errors import ProvisionError, ProvisionErrors
+from provision.fleet_settings import settings
 from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
-from provision.locking import settings
 from provision.options import Where
 from provision.source import nearest
 

@@ -9,21 +9,12 @@ from pathlib import Path
 from provision.asked_files import environments_of
 from provision.conda.commands import Locked
 from provision.conda.commands import lock as lock_files
-from provision.conda.mirrors import Settings
-from provision.inventory import Inventory, load_inventory
+from provision.fleet_settings import settings
+from provision.inventory import load_inventory
 from provision.listing import inventory_paths
 from provision.options import Where
-from provision.render import Renderer
-from provision.variables import HostView, Layer, Scope
 
 __all__ = ["lock", "settings"]
-
-
-def settings(inventory: Inventory, hosts: Sequence[str]) -> Settings:
-    """The environment settings of a fleet: the variables of its first host, which all of them share by `all`."""
-    scope = Scope(Renderer(), (Layer("inventory", inventory.variables(hosts[0]) if hosts else {}),))
-    source = inventory.sources[0] if inventory.sources else Path()
-    return Settings.read(HostView(scope), source if source.is_dir() else source.parent)
 
 
 def lock(files: Sequence[Path], *, check: bool, upgrade: bool, strict: bool, where: Where) -> int:

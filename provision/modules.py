@@ -88,6 +88,7 @@ MODULES: dict[str, Module] = {
     "service": Module("service", _SERVICE),
     "shell": Module("shell", free_form="cmd", required=("cmd",)),
     "stat": Module("stat", _PATH, required=("path",)),
+    "survey": Module("survey", written=False),
     "systemd": Module("service", _SERVICE),
     "systemd_service": Module("service", _SERVICE),
     "template": Module("file", {"dest": "path"}, _CONTENT, {"src": str}, required=("path", "src")),

@@ -16,6 +16,7 @@ from typing import Any
 from provision.agent.protocol import INLINE_LIMIT
 from provision.agent.record import record
 from provision.arguments import typed, within_limits
+from provision.conda.locked import Lock
 from provision.errors import ProvisionError
 from provision.modules import MODULES
 from provision.playbook import Task
@@ -158,7 +159,9 @@ class Translator:
         """The lock of an environment.yml, which is asked for its name as well."""
         if path not in self._names:
             self._locks[path] = self.locks.get(path.resolve())
-            self._names[path] = environment_name(path)  # last: sessions of other hosts look for it first
+            lock = self._locks[path]
+            # last: sessions of other hosts look for it first
+            self._names[path] = lock.name if isinstance(lock, Lock) else environment_name(path)
         if self._locks[path] is None:
             raise ProvisionError(f"there is no lock of `{path}`", hint="`provision lock` makes one")
         return self._locks[path]
@@ -276,7 +279,7 @@ def _app(
     own = built.get((values["root"], values.get("environment", "")))
     values |= {"lock": own.lock} if own else {}
     facts = HostView(scope).get("facts") or {}
-    if facts.get("init", "systemd") == "systemd" or values.get("state", "started") != "started":
+    if facts.get("init", "systemd") == "systemd" or values.get("state") in ("stopped", "absent"):
         return values, {}
     from provision.plain.archive import supervisor_archive
 

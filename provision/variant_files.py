@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from provision.clashes import UNKNOWN, item_scopes
-from provision.conda.capability import kinds
-from provision.conda.prepare import Use
+from provision.conda.capability import Use, kinds
 from provision.errors import ProvisionError
 from provision.playbook import Play, Task
 from provision.scopes import HostVariables, Run, Scopes

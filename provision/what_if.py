@@ -14,7 +14,7 @@ from provision.agent.record import record
 from provision.clashes import UNKNOWN, item_scopes
 from provision.conda import recipes
 from provision.conda.capability import Kind, first_driver
-from provision.conda.fit import Stack, capability_of, unfit_device, unfit_driver
+from provision.conda.fit import Stack, capability_of, unfit_device, unfit_driver, unfit_glibc
 from provision.errors import ProvisionError
 from provision.playbook import Play, Task
 from provision.scopes import HostVariables, Run, Scopes
@@ -56,6 +56,7 @@ class Target:
     oldest_driver: str | None
     locked: bool = True
     simulated: bool = False
+    glibc: str | None = None
 
 
 @record(frozen=True, slots=True)
@@ -187,7 +188,8 @@ def _moved(target: Target, cuda: str | None) -> Target:
 def _reasons(target: Target, facts: Mapping[str, Any], change: Change) -> list[str]:
     gpu = facts.get("gpu") or {}
     cuda, devices = target.stack[1], gpu.get("devices") or []
-    reasons = [unfit_driver(target.oldest_driver, cuda, gpu.get("driver"))]
+    reasons = [unfit_glibc(target.glibc, facts.get("glibc"))]
+    reasons.append(unfit_driver(target.oldest_driver, cuda, gpu.get("driver")))
     unfit = [unfit_device(target.stack, device) for device in devices]
     reasons += unfit if all(unfit) else []
     if change.gpu and cuda:

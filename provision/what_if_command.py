@@ -13,18 +13,19 @@ from cyclopts import Parameter
 from provision import fact_store
 from provision.asked_files import PLAYBOOKS
 from provision.conda import recipes
+from provision.conda.capability import Use
 from provision.conda.environment import read
 from provision.conda.fit import stack_of
 from provision.conda.lock import read_lock
 from provision.conda.mirrors import Settings
-from provision.conda.prepare import Use, settings_of
+from provision.conda.prepare import settings_of
 from provision.conda.stack_checks import own_builds, stack
 from provision.errors import ProvisionError
 from provision.extra_vars import extra_variables
+from provision.fleet_settings import settings
 from provision.inventory import Inventory, load_inventory
 from provision.linting import kind_of
 from provision.listing import inventory_paths
-from provision.locking import settings
 from provision.options import Where
 from provision.playbook import Play
 from provision.report.tally import host_names
@@ -33,7 +34,7 @@ from provision.scopes import Run
 from provision.variant_files import uses
 from provision.what_if import Change, Target, Verdict, judge
 
-__all__ = ["what_if"]
+__all__ = ["Targets", "what_if"]
 
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 
@@ -71,7 +72,7 @@ def what_if(
     plays = [play for path in _playbooks(playbook) for play in load_playbook(path).plays]
     hosts = {play: tuple(inventory.select(play.hosts, where.limit, where=play.where, empty=True)) for play in plays}
     run = Run(inventory, extra=extra_variables(where.extra_vars))
-    targets = _Targets(inventory, uses(plays, run, hosts), hosts)
+    targets = Targets(inventory, uses(plays, run, hosts), hosts)
     verdicts = judge(plays, run, hosts, change, lambda host: _facts(inventory, host), targets.of)
     if not verdicts:
         raise ProvisionError("no play builds an environment on these hosts", hint="see `--playbook` and `--limit`")
@@ -103,7 +104,7 @@ def _facts(inventory: Inventory, host: str) -> dict[str, Any] | None:
     return kept["facts"] if kept else None
 
 
-class _Targets:
+class Targets:
     """What files hold, by their locks; each read once."""
 
     def __init__(self, inventory: Inventory, meant: dict[Path, Use], hosts: dict[Play, tuple[str, ...]]) -> None:
@@ -120,7 +121,10 @@ class _Targets:
         environment = read(path)
         lock = read_lock(environment, settings_of(path, self._settings, self._uses))
         if lock:
-            return Target(environment.name, stack_of(lock), lock.floor.get("driver"), True, lock.simulated)
+            floor = lock.floor
+            return Target(
+                environment.name, stack_of(lock), floor.get("driver"), True, lock.simulated, floor.get("glibc")
+            )
         torch, cuda, _ = stack(environment)
         torch = torch if own_builds(environment) else ""
         return Target(environment.name, (torch, cuda), recipes.oldest_driver(cuda) if cuda else None, locked=False)

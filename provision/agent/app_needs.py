@@ -35,10 +35,7 @@ def find_generation(
     """The newest generation of the lock, or without one what the link points at; None where a plan would build it."""
     if system.check and _will_be_built(root, environment, system):
         return None
-    if lock is None:
-        found = generations.current(system, root, environment)
-    else:
-        found = generations.find(system, root, environment, lock)
+    found = generations.serving(system, root, environment, lock)
     if found:
         return found
     raise Refusal(

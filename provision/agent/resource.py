@@ -13,7 +13,7 @@ and, only where it needs them,
     probe(spec: Spec, state: State, system: System, emit: Emit) -> None
                                                           a read-only question after everything is right; raises Refusal
 Specs are flat: str, int, bool, float, None, and lists or maps of these. Limits are checked in `__post_init__`
-and raised as ValueError. Each Spec carries `__pydantic_config__ = {"extra": "forbid"}`.
+and raised as ValueError.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def install(system: System, name: str, text: str) -> None:
 
 
 def remove(system: System, name: str) -> None:
-    """Take a unit away; supervisor ends with the last one, and its own files go."""
+    """Take a unit away; supervisor ends with the last one, its own files stay."""
     if rpc.processes() is not None:
         _stop(name)
         rpc.call("removeProcessGroup", name, ignoring=rpc.BAD_NAME)
@@ -102,16 +102,8 @@ def remove(system: System, name: str) -> None:
         if system.lstat(file) is not None:
             system.unlink(file)
     files.forget_starts(system, name)
-    if not files.programs(system):
-        _leave(system)
-
-
-def _leave(system: System) -> None:
-    if rpc.processes() is not None:
+    if not files.programs(system) and rpc.processes() is not None:
         rpc.call("shutdown")
-    for file in files.own():
-        if system.lstat(file) is not None:
-            system.unlink(file)
 
 
 def restart(system: System, name: str) -> None:

@@ -21,7 +21,6 @@ __all__ = [
     "forget_starts",
     "last_exit",
     "log",
-    "own",
     "program",
     "programs",
     "starts",
@@ -124,15 +123,10 @@ def wanted(system: System, archive: str) -> Dict[str, Tuple[str, int]]:
     return made
 
 
-def own() -> List[str]:
-    """The paths of all files that supervisor itself needs."""
-    return [*(os.path.join(BINARIES, name) for name in _PROGRAMS), _CONFIGURATION, _LOGIN]
-
-
 def _wrapper(python: str, folder: str, about: str, program: str, rest: str) -> str:
     argv = [python, "-IS", os.path.join(folder, program)]
     told = {
-        "keep.py": [folder, _CONFIGURATION, _RUN, LOGS],
+        "keep.py": [folder, _CONFIGURATION, UNITS, _RUN, LOGS],
         "launch.py": [UNITS, _RUN],
         "ask.py": [folder, _CONFIGURATION],
     }

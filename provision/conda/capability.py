@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 
 from provision.agent.record import record
 from provision.conda import recipes
 
-__all__ = ["Kind", "first_driver", "kind", "kinds", "range_of", "runs"]
+__all__ = ["Kind", "Use", "Uses", "first_driver", "kind", "kinds", "range_of", "runs"]
 
 
 @record(frozen=True, slots=True)
@@ -18,11 +20,23 @@ class Kind:
     capability: str
 
 
+@record(frozen=True, slots=True)
+class Use:
+    """What a file is for, where a play says so: its platform, and the kinds of GPUs that it may meet."""
+
+    platform: str
+    gpus: tuple[Kind, ...] = ()
+
+
+Uses = Mapping[Path, Use]
+
+
 def kinds() -> list[Kind]:
     """All kinds in the table."""
     return [Kind(name, capability) for name, capability in recipes.data()["gpus"].items()]
 
 
+@cache
 def kind(text: str) -> Kind | None:
     """The kind that a name means: nvidia-smi's "NVIDIA A100-SXM4-80GB", or "b200"; None when the table has none."""
     words = _words(text)
@@ -30,6 +44,7 @@ def kind(text: str) -> Kind | None:
     return max(fitting, key=lambda found: len(found.name), default=None)
 
 
+@cache
 def runs(capability: str, cuda: str, torch: str = "") -> bool | None:
     """Whether a GPU of a compute capability runs what was built for a CUDA; None when the table does not say.
 
@@ -46,6 +61,7 @@ def runs(capability: str, cuda: str, torch: str = "") -> bool | None:
     )
 
 
+@cache
 def range_of(cuda: str, torch: str = "") -> str:
     """What `runs` judges by, in words for people ("7.5 to 12.0"); "" when the table does not say."""
     built = _built(cuda, torch) if torch else None

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from provision.agent.record import record
+from provision.conda.capability import Uses
 from provision.conda.environment import Environment
-from provision.conda.lock import CondaPackage, Lock, check, make_lock, read_lock
+from provision.conda.lock import check, make_lock, read_lock
+from provision.conda.locked import CondaPackage, Lock, PipPackage
 from provision.conda.mirrors import Settings
-from provision.conda.pip_part import PipPackage
-from provision.conda.prepare import Uses, raise_all, read_all, settings_of
+from provision.conda.prepare import raise_all, read_all, settings_of
 from provision.errors import ProvisionError
 
 __all__ = ["Locked", "lock"]

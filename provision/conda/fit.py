@@ -7,9 +7,9 @@ from typing import Any
 
 from provision.conda import recipes
 from provision.conda.capability import kind, range_of, runs
-from provision.conda.lock import Lock
+from provision.conda.locked import Lock
 
-__all__ = ["Stack", "capability_of", "stack_of", "unfit_device", "unfit_driver"]
+__all__ = ["Stack", "capability_of", "stack_of", "unfit_device", "unfit_driver", "unfit_glibc"]
 
 Stack = tuple[str, str]
 """Torch's version and CUDA's, "" for none."""
@@ -40,6 +40,13 @@ def unfit_driver(oldest: str | None, cuda: str, driver: str | None) -> str:
     if not driver:
         return f"CUDA {cuda} needs driver {oldest} or newer, the host has none"
     return f"CUDA {cuda} needs driver {oldest} or newer, not {driver}" if recipes.below(driver, oldest) else ""
+
+
+def unfit_glibc(oldest: str | None, glibc: str | None) -> str:
+    """Why a system's glibc does not run what needs `oldest`; "" where it does, or nothing is known of it."""
+    if not oldest or not glibc or not recipes.below(glibc, oldest):
+        return ""
+    return f"its packages need glibc {oldest} or newer, not {glibc}"
 
 
 def capability_of(device: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from provision.conda import recipes
 from provision.conda.environment import Environment
-from provision.conda.pip_part import PipPackage
+from provision.conda.locked import PipPackage
 from provision.errors import ProvisionError
 
 __all__ = ["expected", "floor", "locked_cuda", "meant_cuda", "refuse_cpu_torch", "second_cuda"]

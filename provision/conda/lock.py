@@ -10,80 +10,24 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, field, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from provision.agent.record import record
 from provision.conda import floor as floors
 from provision.conda import names, pip_part, pylock
 from provision.conda.environment import Environment
+from provision.conda.locked import CONDA_FIELDS, Lock, Paths, PipPackage, from_manifest
 from provision.conda.mirrors import Settings
-from provision.conda.pip_part import PipPackage, Wheel
 from provision.conda.solve import solve, virtual_packages
 from provision.errors import ProvisionError
 
-__all__ = ["CondaPackage", "Lock", "Paths", "check", "make_lock", "paths", "read_lock"]
+__all__ = ["check", "make_lock", "paths", "read_lock"]
 
 FORMAT = 1
 STAND_IN = "LicenseRef-provision-stand-in"
 """The licence of packages that only carry the names of others."""
 Report = Callable[[str], None]
-
-
-@record(frozen=True, slots=True)
-class CondaPackage:
-    name: str
-    version: str
-    build: str
-    url: str
-    sha256: str
-    size: int
-
-
-_CONDA = tuple(field.name for field in fields(CondaPackage))
-
-
-@record(frozen=True, slots=True)
-class Paths:
-    """The three files of a lock."""
-
-    manifest: Path
-    conda: Path
-    pip: Path
-
-
-@record(frozen=True)
-class Lock:
-    """What is installed, and what a host must have (`floor`) and show (`imports`, `expect`) for it.
-
-    `digest` is the SHA-256 (hex) of everything that shapes the environment on a host: an edit of environment.yml that
-    changes none of it leaves the digest as it was. `asks` is what environment.yml asked for when it was locked, and
-    `environment_sha256` that file. `simulated`: it holds packages that only carry the names of others.
-    """
-
-    name: str
-    digest: str
-    paths: Paths
-    packages: tuple[CondaPackage, ...]
-    pip: tuple[PipPackage, ...]
-    platform: str
-    virtual_packages: tuple[str, ...]
-    floor: Mapping[str, str | None]
-    expect: Mapping[str, str]
-    imports: tuple[str, ...]
-    simulated: bool
-    python: str | None
-    variables: Mapping[str, str]
-    environment_sha256: str
-    provided: tuple[str, ...]
-    """PyPI's names of what conda's packages provide."""
-    asks: Mapping[str, Any] = field(repr=False)
-    files: Mapping[str, str | None] = field(repr=False)
-    """SHA-256 of the files `conda` and `pip` (None: there is no pip part)."""
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
 
 
 def paths(environment: Environment, settings: Settings) -> Paths:
@@ -117,7 +61,7 @@ def make_lock(
     machine = pip_part.machine_of(settings.platform)
     pip_text = pylock.write(pip, _python(records), machine) if environment.pip else None
     manifest = _manifest(environment, settings, records, pip, text, pip_text)
-    lock = _from_manifest(manifest, where)
+    lock = from_manifest(manifest, where)
     _write(where, text, pip_text, {"format": FORMAT, "digest": lock.digest, **manifest})
     return lock
 
@@ -136,7 +80,7 @@ def read_lock(environment: Environment, settings: Settings) -> Lock | None:
         manifest = json.loads(text)
         if manifest["format"] != FORMAT:
             raise _unusable(where.manifest, f"it is of format {manifest['format']}, this program reads {FORMAT}")
-        lock = _from_manifest(manifest, where)
+        lock = from_manifest(manifest, where)
     except (ValueError, KeyError, TypeError) as error:
         raise _unusable(where.manifest, f"it cannot be read: {error!r}") from None
     if lock.digest != manifest["digest"]:
@@ -237,44 +181,10 @@ def _manifest(
         "provided": sorted(pip_part.provided(records)[0]),
         "files": {"conda": _sha256(text.encode()), "pip": _sha256(pip_text.encode()) if pip_text is not None else None},
         "packages": [
-            {key: record.get(key) or 0 if key == "size" else record[key] for key in _CONDA} for record in records
+            {key: record.get(key) or 0 if key == "size" else record[key] for key in CONDA_FIELDS} for record in records
         ],
         "pip": [asdict(package) for package in pip],
     }
-
-
-def _from_manifest(manifest: Mapping[str, Any], where: Paths) -> Lock:
-    pip = (
-        PipPackage(
-            **{**package, "wheels": tuple(Wheel(**wheel) for wheel in package["wheels"]), "by": tuple(package["by"])}
-        )
-        for package in manifest["pip"]
-    )
-    return Lock(
-        name=manifest["name"],
-        digest=_content_digest(manifest),
-        paths=where,
-        packages=tuple(CondaPackage(**package) for package in manifest["packages"]),
-        pip=tuple(pip),
-        platform=manifest["platform"],
-        virtual_packages=tuple(manifest["virtual_packages"]),
-        floor=manifest["floor"],
-        expect=manifest["expect"],
-        imports=tuple(manifest["imports"]),
-        simulated=manifest["simulated"],
-        python=manifest["python"],
-        variables=manifest["variables"],
-        provided=tuple(manifest["provided"]),
-        environment_sha256=manifest["environment"]["sha256"],
-        asks=manifest["environment"]["asks"],
-        files=manifest["files"],
-    )
-
-
-def _content_digest(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of what shapes the environment on a host, in one canonical form."""
-    content = {key: value for key, value in manifest.items() if key not in ("format", "digest", "environment")}
-    return _sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _write(where: Paths, conda: str, pip: str | None, manifest: Mapping[str, Any]) -> None:

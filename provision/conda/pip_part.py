@@ -16,65 +16,24 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from provision.agent.record import record
+from provision.conda.cache import cache_folder, uv
 from provision.conda.environment import Environment, Index
+from provision.conda.locked import PipPackage, Wheel
 from provision.conda.mirrors import Settings, canonical_url, clean, mirrored
 from provision.conda.names import distributions
-from provision.conda.solve import cache_folder
 from provision.errors import ProvisionError
 
-__all__ = ["PipPackage", "Wheel", "provided", "resolve", "uv"]
+__all__ = ["provided", "resolve"]
 
 TIMEOUT = 900.0
 _SECOND_CUDA = re.compile(r"(torch|triton|pytorch-triton|nvidia-.+)\Z")
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)")
-_GLIBC = re.compile(r"manylinux_(\d+)_(\d+)_")
-_OLD_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _UV_GLIBC = (17, 28, *range(31, 41))
 """Minor versions of glibc 2 that `uv --python-platform` knows."""
-
-
-@record(frozen=True, slots=True)
-class Wheel:
-    """`url` is canonical; `size` is 0 where the index does not say."""
-
-    url: str
-    sha256: str
-    size: int = 0
-
-    @property
-    def file_name(self) -> str:
-        return unquote(self.url.partition("#")[0].rpartition("/")[2])
-
-
-@record(frozen=True, slots=True)
-class PipPackage:
-    """One distribution of the pip part. `index` is the canonical URL that it is bound to; `kind` as in Index."""
-
-    name: str
-    version: str
-    index: str
-    kind: str
-    wheels: tuple[Wheel, ...]
-    by: tuple[str, ...] = ()
-    """Who asked for it: names of distributions, "" for environment.yml itself."""
-
-    def glibc(self) -> tuple[int, int] | None:
-        """The least glibc that one of the wheels runs on; None where one runs on any."""
-        needs = [_glibc_of(wheel.file_name) for wheel in self.wheels]
-        return None if None in needs else min((need for need in needs if need), default=None)
-
-
-def uv() -> str:
-    """The path of the uv binary that came with this program."""
-    from uv import find_uv_bin
-
-    return os.fspath(find_uv_bin())
 
 
 def provided(records: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], list[str]]:
@@ -281,15 +240,6 @@ def _refuse_second_cuda(environment: Environment, conda: Mapping[str, str], pack
         ),
         hint="remove it from the pip part, or take torch from one of the two only",
     )
-
-
-def _glibc_of(file_name: str) -> tuple[int, int] | None:
-    needs = []
-    for tag in parse_wheel_filename(file_name)[3]:
-        found = _GLIBC.match(tag.platform)
-        old = next((need for word, need in _OLD_TAGS.items() if tag.platform.startswith(word + "_")), None)
-        needs.append((int(found[1]), int(found[2])) if found else old)
-    return None if None in needs else min((need for need in needs if need), default=None)
 
 
 def _public(version: str) -> str:

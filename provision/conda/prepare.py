@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from provision.agent.record import record
 from provision.conda import lint
-from provision.conda.capability import Kind
+from provision.conda.capability import Uses
 from provision.conda.environment import Environment, read
-from provision.conda.lock import Lock, check, make_lock, paths, read_lock
+from provision.conda.lock import check, make_lock, paths, read_lock
+from provision.conda.locked import Lock
 from provision.conda.mirrors import Settings
 from provision.errors import ProvisionError, ProvisionErrors
 
-__all__ = ["Use", "prepare", "read_all"]
+__all__ = ["prepare", "read_all"]
 
 Report = Callable[[str], None]
-
-
-@record(frozen=True, slots=True)
-class Use:
-    """What a file is for, where a play says so: its platform, and the kinds of GPUs that it may meet."""
-
-    platform: str
-    gpus: tuple[Kind, ...] = ()
-
-
-Uses = Mapping[Path, Use]
 
 
 def prepare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from provision.conda.pip_part import PipPackage, Wheel
+from provision.conda.locked import PipPackage, Wheel
 
 __all__ = ["write"]
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from provision.conda import tools
-from provision.conda.lock import Lock
+from provision.conda.locked import Lock, PipPackage
 from provision.conda.mirrors import Settings, canonical_channels, mirrored
-from provision.conda.pip_part import PipPackage
 
 __all__ = ["specify"]
 

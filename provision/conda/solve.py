@@ -8,9 +8,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from provision.conda.cache import cache_folder
 from provision.conda.environment import CondaSpec, Environment
 from provision.conda.mirrors import Settings, canonical_channel, canonical_channels, clean
 from provision.errors import ProvisionError
@@ -24,11 +24,6 @@ PROCESS_TIMEOUT = 900.0
 
 Solution = tuple[str, list[dict[str, Any]]]
 """Rattler's lock file as text, and the record of each package."""
-
-
-def cache_folder() -> Path:
-    """Where what was fetched or built once is kept: `provision` under XDG_CACHE_HOME, else under ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provision"
 
 
 def virtual_packages(settings: Settings, cuda: str | None) -> list[tuple[str, str, str]]:

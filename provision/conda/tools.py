@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.agent.record import record
-from provision.conda.pip_part import uv
-from provision.conda.solve import cache_folder
+from provision.conda.cache import cache_folder, uv
 from provision.errors import ProvisionError
 
 __all__ = ["NoInstaller", "Target", "Tool", "kept", "pack_files", "rattler_archive", "uv_archive"]

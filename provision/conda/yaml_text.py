@@ -12,7 +12,13 @@ import yaml
 
 from provision import scalars
 
-__all__ = ["text_of"]
+__all__ = ["Unsafe", "text_of"]
+
+
+class Unsafe(str):
+    """Text that is never rendered, whatever it holds; only playbooks and inventories may have it."""
+
+    __slots__ = ()
 
 
 class _Dumper(yaml.SafeDumper):
@@ -37,7 +43,12 @@ def _is_text(value: str) -> bool:
         return False
 
 
+def _unsafe(dumper: yaml.SafeDumper, value: Unsafe) -> yaml.ScalarNode:
+    return dumper.represent_scalar("!unsafe", str(value), style='"')
+
+
 _Dumper.add_representer(str, _string)
+_Dumper.add_representer(Unsafe, _unsafe)
 
 
 def text_of(document: Mapping[str, Any]) -> str:

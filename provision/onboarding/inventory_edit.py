@@ -20,7 +20,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from provision import patterns
 from provision.errors import Mark, ProvisionError
 
-__all__ = ["add_host", "has_host", "remove_host"]
+__all__ = ["add_host", "has_group", "has_host", "remove_host"]
 
 _PORT = re.compile(r"(.+):[0-9]{1,5}")
 _RANGE = re.compile(r"([^\[\]]*)\[([0-9]+):([0-9]+)\]([^\[\]]*)")
@@ -53,6 +53,11 @@ class _Pair:
 def has_host(text: str, name: str, *, file: str = "inventory.yaml") -> bool:
     """Whether the inventory names the host, by itself or in a range; raises ProvisionError where that is no YAML."""
     return any(True for _ in _entries(_tree(text, file), name, file))
+
+
+def has_group(text: str, group: str, *, file: str = "inventory.yaml") -> bool:
+    """Whether the inventory's text has a place for the group; raises ProvisionError where that is no YAML."""
+    return bool(_way(_tree(text, file), group))
 
 
 def remove_host(text: str, name: str, *, file: str = "inventory.yaml") -> str:

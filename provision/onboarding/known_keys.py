@@ -1,10 +1,21 @@
-"""The known_hosts that lies beside an inventory: entries of hosts that leave go. Pure: text in, text out."""
+"""The known_hosts that lies beside an inventory: hosts that come get a line, those that leave lose theirs.
+
+Pure: text in, text out. Must not decide whose key is right.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-__all__ = ["without_host"]
+__all__ = ["with_host", "without_host"]
+
+
+def with_host(text: str, name: str, kind: str, key: str) -> str:
+    """The text with a line for a name (`host` or `[host]:port`), a key's type and its base64, where it lacks it."""
+    line = f"{name} {kind} {key}\n"
+    if line in text.splitlines(keepends=True):
+        return text
+    return text + ("" if not text or text.endswith("\n") else "\n") + line
 
 
 def without_host(text: str, names: Collection[str]) -> str:

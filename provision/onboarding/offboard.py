@@ -6,11 +6,9 @@ talk to hosts.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from provision import fact_store
 from provision.adhoc import one_task_job
@@ -20,6 +18,7 @@ from provision.events import Event, StepEnded
 from provision.execute import Job, execute
 from provision.inventory import Inventory, inventory_files, load_inventory
 from provision.listing import inventory_paths
+from provision.onboarding.edits import Edit, addresses, say
 from provision.onboarding.inventory_edit import has_host, remove_host
 from provision.onboarding.known_keys import without_host
 from provision.options import Shown, Where
@@ -29,20 +28,6 @@ from provision.report.tally import HostTally, Tally, host_names
 from provision.source import nearest
 
 __all__ = ["offboard"]
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A file of the inventory before and after."""
-
-    path: Path
-    before: str
-    after: str
-
-    def diff(self) -> str:
-        """The difference as people read it."""
-        before, after = (text.splitlines(keepends=True) for text in (self.before, self.after))
-        return "".join(difflib.unified_diff(before, after, str(self.path), str(self.path)))
 
 
 @dataclass(slots=True)
@@ -77,14 +62,14 @@ def offboard(names: Sequence[str], *, forget: bool, yes: bool, where: Where, sho
         seen, stays = _run(job, Shown(diff=shown.diff, verbose=shown.verbose))
         if seen.exit_code:
             return _ended(seen)
-        _say(_staying(stays, names))
-        _say("".join(edit.diff() for edit in edits(inventory, names)))
+        say(_staying(stays, names))
+        say("".join(edit.diff() for edit in edits(inventory, names)))
         if not confirmed(f"Remove this from {', '.join(names)}, and from the inventory?"):
             return 1
     done, stays = _run(_job(inventory, names, where, check=False), shown)
     clean = [name for name in names if not _not_done(done.hosts[name])]
     if yes:
-        _say(_staying(stays, clean))
+        say(_staying(stays, clean))
     if clean and not done.interrupted:
         _take_out(inventory, clean, True, "")
     return _ended(done)
@@ -104,7 +89,7 @@ def edits(inventory: Inventory, names: Iterable[str]) -> list[Edit]:
         if path.is_file():
             before = after = path.read_text(encoding="utf-8", errors="surrogateescape")
             for name in names:
-                after = without_host(after, _addresses(inventory, name))
+                after = without_host(after, addresses(inventory, name))
             found.append(Edit(path, before, after))
     return [edit for edit in found if edit.before != edit.after]
 
@@ -146,19 +131,18 @@ def _run(job: Job, shown: Shown) -> tuple[Tally, dict[str, list[str]]]:
 def _take_out(inventory: Inventory, names: Sequence[str], yes: bool, note: str) -> int:
     """Show the difference, ask, write; repeated, there is nothing left to write."""
     changed = edits(inventory, names)
-    _say("".join(edit.diff() for edit in changed))
+    say("".join(edit.diff() for edit in changed))
     if note:
-        _say(note)
+        say(note)
     if not yes and not confirmed(f"Take {', '.join(names)} out of the inventory?"):
         return 1
     for edit in changed:
-        _replace(edit.path, edit.after)
-        _say(f"wrote {edit.path}")
+        edit.write()
     for name in names:
         fact_store.forget(inventory, name)
         left = [path for folder in inventory.directories for path in sorted((folder / "host_vars").glob(f"{name}*"))]
         if left:
-            _say("stays: " + ", ".join(str(path) for path in left))
+            say("stays: " + ", ".join(str(path) for path in left))
     return 0
 
 
@@ -179,32 +163,11 @@ def _ended(tally: Tally) -> int:
     away = [name for name, host in tally.hosts.items() if host.unreachable]
     kept = [name for name, host in tally.hosts.items() if _not_done(host)]
     if kept:
-        _say(f"still in the inventory: {', '.join(kept)}")
+        say(f"still in the inventory: {', '.join(kept)}")
     if away:
-        _say(f"hint: for a host that is gone for good: provision offboard {' '.join(away)} --forget")
+        say(f"hint: for a host that is gone for good: provision offboard {' '.join(away)} --forget")
     return tally.exit_code
 
 
 def _not_done(host: HostTally) -> bool:
     return bool(host.unreachable or host.failed or host.error)
-
-
-def _addresses(inventory: Inventory, name: str) -> list[str]:
-    """The names that known_hosts may have for a host: its own and its address, with its port where it has one."""
-    variables = inventory.variables(name)
-    hosts = {name, str(variables.get("ansible_host", name))}
-    port = str(variables.get("ansible_port", 22))
-    return sorted(hosts if port == "22" else {f"[{host}]:{port}" for host in hosts})
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all, with the mode that it has."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", errors="surrogateescape")
-    aside.chmod(path.stat().st_mode & 0o7777)
-    aside.replace(path.resolve())
-
-
-def _say(text: str) -> None:
-    if text.strip():
-        print(text.rstrip("\n"), file=sys.stderr, flush=True)

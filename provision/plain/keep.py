@@ -15,8 +15,10 @@ DEADLINE = 20.0
 PAUSE = 1.0
 
 
-def main(folder: str, configuration: str, run: str, logs: str) -> int:
-    """The exit code: 0 when supervisor answers."""
+def main(folder: str, configuration: str, apps: str, run: str, logs: str) -> int:
+    """The exit code: 0 when supervisor answers, or where there is no app to keep."""
+    if not any(name.endswith(".conf") for name in os.listdir(apps)):
+        return 0
     for directory in (run, logs):
         os.makedirs(directory, 0o755, exist_ok=True)
     lock = os.open(os.path.join(run, "supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -59,4 +61,4 @@ def keep(folder: str, configuration: str, lock: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5]))
+    sys.exit(main(*sys.argv[1:6]))

@@ -33,6 +33,11 @@ class HostKey:
     blob: bytes
     certificate: bytes = b""
 
+    @property
+    def text(self) -> str:
+        """The public part as files have it."""
+        return base64.b64encode(self.blob).decode()
+
 
 @record(frozen=True, slots=True)
 class Entry:

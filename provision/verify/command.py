@@ -26,7 +26,7 @@ from provision.verify.ladder import Finding, HostVerdict, Verdict, judge
 from provision.verify.probes import Depth
 from provision.verify.text import Line, lines
 
-__all__ = ["Output", "verify"]
+__all__ = ["Output", "apply_command", "looked", "only_playbook", "show_lines", "verify"]
 
 Output = Literal["text", "json", "junit"]
 
@@ -49,7 +49,7 @@ def verify(
     chosen = playbook or only_playbook(Path("playbooks"))
     job = load_job("verify", chosen, What(), where)
     job = replace(job, lock="shared", run=replace(job.run, check=True))
-    apply = _apply_command(chosen, where)
+    apply = apply_command(chosen, where)
 
     def look() -> Verdict:
         return looked(job, str(chosen), apply, depth, live=output == "text" and sys.stderr.isatty())
@@ -65,17 +65,17 @@ def verify(
     return verdict.exit_code
 
 
-def only_playbook(folder: Path) -> Path:
-    """The one playbook of a project; raises ProvisionError where there is none, or a choice."""
+def only_playbook(folder: Path, naming: str = "provision verify PLAYBOOK") -> Path:
+    """The one playbook of a project; raises ProvisionError where there is none, or a choice, that says `naming`."""
     found = sorted(path for path in folder.glob("*") if path.suffix in (".yaml", ".yml"))
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ProvisionError(f"there is no playbook in `{folder}`", hint="name it: provision verify PLAYBOOK")
+        raise ProvisionError(f"there is no playbook in `{folder}`", hint=f"name it: {naming}")
     raise ProvisionError(
         f"`{folder}` has {len(found)} playbooks",
         cause=", ".join(f"`{path}`" for path in found),
-        hint="name the one that is meant: provision verify PLAYBOOK",
+        hint=f"name the one that is meant: {naming}",
     )
 
 
@@ -155,7 +155,7 @@ def _answered(event: Connected) -> Finding:
     return Finding("reachable", "reachable.agent", "ok", f"answered in {event.seconds:.1f} s")
 
 
-def _apply_command(playbook: Path, where: Where) -> str:
+def apply_command(playbook: Path, where: Where) -> str:
     """The command that mends drift, as the operator would type it; a host is still to be named."""
     words = ["provision", "apply", str(playbook)]
     for path in where.inventory:
@@ -182,14 +182,15 @@ def _show(verdict: Verdict, before: Verdict | None, output: Output, *, verbose: 
     if changed == []:
         return
     if output == "text":
-        _print(changed or list(lines(verdict, verbose=verbose)))
+        show_lines(changed or list(lines(verdict, verbose=verbose)))
     elif output == "junit":
         print(junit(verdict), flush=True)
     else:
         print(json.dumps(document(verdict), indent=None if watched else 2), flush=True)
 
 
-def _print(shown: list[Line]) -> None:
+def show_lines(shown: list[Line]) -> None:
+    """Print a verdict's lines on standard output."""
     out = console(sys.stdout)
     for line in shown:
         out.print(line.text, style=line.style or None, end=line.end)

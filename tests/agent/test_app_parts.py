@@ -14,7 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from provision.agent import app_files, checkout, digest, health, packages, ports, processes, serving, systemd, unit_text, units
+from provision.agent import (
+    app_files,
+    checkout,
+    digest,
+    health,
+    packages,
+    ports,
+    processes,
+    serving,
+    systemd,
+    unit_text,
+    units,
+)
 from provision.agent.resource import Refusal
 from provision.agent.system import System
 

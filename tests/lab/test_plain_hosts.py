@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_app import LOCKS, Bench
 
 from provision.lab.fleet import Lab
 from provision.lab.hosts import Host
@@ -228,6 +229,54 @@ def test_logs_are_folded_and_followed(mixed: Lab, tmp_path: Path) -> None:
     until(lambda: plain.run(["pgrep", "-x", "tail"], check=False).stdout == "")
 
 
+def test_what_served_before_is_put_back_and_rolled_back_to(mixed: Lab) -> None:
+    bench = Bench(mixed.host("plain-01"))
+    facts = {"init": "none", "python_path": "/usr/bin/python3"}
+
+    def converge(*steps: tuple[str, dict[str, Any]]) -> list[Any]:
+        return bench.agent.converge(*steps, facts=facts)
+
+    def flip(number: int) -> tuple[str, dict[str, Any]]:
+        return "conda_flip", {"name": "web", "lock": LOCKS[number], "apps": ["one", "two"]}
+
+    bench.path("/opt/conda/envs/web").unlink()
+    first = [bench.spec("one", 7001), bench.spec("two", 7002), flip(1)]
+    assert [outcome.error for outcome in converge(*first)] == [None] * 3
+    bench.generation(2, LOCKS[2])  # again: a flip removes what never served
+    bad = bench.spec("two", 7002, lock=LOCKS[2], command=["python", "-c", "raise SystemExit('torch is missing')"])
+    one, two = converge(bench.spec("one", 7001, lock=LOCKS[2]), bad)
+    assert one.error is None and one.fields["generation"] == bench.prefix(2)
+    assert two.error is not None and "torch is missing" in two.error["cause"]
+    assert two.error["hint"] == "what served before was put back and serves again: `one`, `two`"
+    assert {bench.served(port)["CONDA_PREFIX"] for port in (7001, 7002)} == {bench.prefix(1)}
+    both = [bench.spec("one", 7001, lock=LOCKS[2]), bench.spec("two", 7002, lock=LOCKS[2])]
+    assert [outcome.error for outcome in converge(*both, flip(2))] == [None] * 3
+    assert {bench.served(port)["CONDA_PREFIX"] for port in (7001, 7002)} == {bench.prefix(2)}
+    assert converge(("conda_rollback", {"name": "web"}))[0].error is None
+    assert {bench.served(port)["CONDA_PREFIX"] for port in (7001, 7002)} == {bench.prefix(1)}
+    for app in ("one", "two"):
+        converge(("app", {"name": app, "directory": f"/srv/{app}", "state": "absent"}))
+
+
+def test_secrets_and_another_user(mixed: Lab) -> None:
+    bench = Bench(mixed.host("plain-01"))
+    secret = 'hf_"quoted" $HOME `id` \\ end'
+    bench.host.run(["useradd", "--create-home", "runner"])
+    step = bench.spec("one", 7001, secrets={"HF_TOKEN": secret}, user="runner", variables={"MOTTO": 'a "b" $c %d'})
+    made = bench.agent.converge(step, facts={"init": "none"})[0]
+    assert made.error is None
+    variables = bench.served()
+    assert (variables["HF_TOKEN"], variables["USER"], variables["HOME"]) == (secret, "runner", "/home/runner")
+    assert variables["MOTTO"] == 'a "b" $c %d'
+    assert bench.host.run(["ps", "-o", "user=", "-p", str(made.fields["pid"])]).stdout.strip() == "runner"
+    file = bench.path("/var/lib/provision/secrets/one.env")
+    assert (file.stat().st_mode & 0o777, file.stat().st_uid) == (0o600, 0)
+    texts = [path.read_text() for path in bench.path("/opt/provision/apps").iterdir()]
+    assert texts and secret not in "".join(texts)
+    bench.agent.converge(("app", {"name": "one", "directory": "/srv/one", "state": "absent"}), facts={"init": "none"})
+    assert not file.exists()
+
+
 def test_an_app_that_leaves_takes_supervisor_along(mixed: Lab, tmp_path: Path) -> None:
     tasks = "".join(f"    - app: {{name: {app}, state: absent}}\n" for app in PORTS.values())
     playbook = tmp_path / "absent.yaml"
@@ -236,4 +285,4 @@ def test_an_app_that_leaves_takes_supervisor_along(mixed: Lab, tmp_path: Path) -
     host = mixed.host("plain-02")
     until(lambda: host.run(["pgrep", "-f", "keep.py|supervisord"], check=False).stdout == "")
     assert not any(serves(host, port) for port in PORTS)
-    assert [path for path in (host.root / "opt/provision").rglob("*") if not path.is_dir()] == []
+    assert list((host.root / "opt/provision/apps").iterdir()) == []

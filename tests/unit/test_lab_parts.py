@@ -131,7 +131,9 @@ def test_another_process_of_the_same_id_is_not_killed() -> None:
 
 def test_the_inventory_is_one_that_the_tool_reads(tmp_path: Path) -> None:
     path = tmp_path / "inventory.yaml"
-    path.write_text(inventory.inventory(State("unit", tmp_path), record(gpu=2, plain=1, bullseye=1), {"llama_version": "a" * 40}))
+    path.write_text(
+        inventory.inventory(State("unit", tmp_path), record(gpu=2, plain=1, bullseye=1), {"llama_version": "a" * 40})
+    )
     read = inventories.load_inventory([path])
     assert sorted(read.hosts) == ["bullseye-01", "gpu-01", "gpu-02", "plain-01"]
     assert {"gpu", "systemd", "plain", "bullseye"} <= set(read.groups)

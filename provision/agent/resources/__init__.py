@@ -31,6 +31,7 @@ REGISTRY: Dict[str, str] = {
     "service": "service",
     "shell": "shell",
     "stat": "stat",
+    "survey": "survey",
     "user": "user",
     "verify_app": "verify_app",
     "verify_compute": "verify_compute",

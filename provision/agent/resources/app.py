@@ -11,14 +11,14 @@ import os
 from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from .. import app_files, app_needs, checkout, digest, generations, processes, serving, unit_text, units
+from .. import app_files, app_found, app_needs, checkout, digest, generations, processes, serving, unit_text, units
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "inputs", "observe", "questions", "wanted_files"]
 
-_STATES = ("started", "stopped", "absent")
+_STATES = ("started", "adopted", "stopped", "absent")
 _HEALTH = {"path": str, "expect": (int, str), "start_timeout": (int, float), "interval": (int, float)}
 
 
@@ -41,9 +41,8 @@ class Spec:
     first word without a slash is a program of the environment. `gpus`: indexes, UUIDs, [] for none or ["all"].
     `code`: a git checkout whose commit restarts the app (default: none), `configuration`: files whose content does.
     `data`: paths whose mounts the app needs. `supervisor_blob`: what keeps apps on a host without systemd.
+    `state`: `adopted` leaves a process alone that people started and that is what this says; without one, `started`.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     name: str
     environment: str = ""
@@ -74,7 +73,7 @@ class Spec:
             raise ValueError("name %r: letters, digits, `-`, `_` and `.` make the name of a unit" % self.name)
         if self.state not in _STATES:
             raise ValueError("state is one of %s" % ", ".join(_STATES))
-        if self.state == "started":
+        if self.state in ("started", "adopted"):
             _check_started(self)
 
 
@@ -117,7 +116,8 @@ class State:
 
     `problem`: the app judged by the unit that is there. `holder`: who else listens on the port, in words.
     `pending`: inputs that earlier steps of this check would change. `control`: the program by which people start it.
-    `keeper`: files of supervisor itself that are not as wanted: path, text now, wanted text.
+    `keeper`: files of supervisor itself that are not as wanted: path, text now, wanted text. `adopted`: the process
+    that people started; `unlike`: how one that has the port is not what the spec says.
     """
 
     generation: Optional[str] = None
@@ -140,6 +140,8 @@ class State:
     pending: List[str] = field(default_factory=list)
     control: str = "systemctl"
     keeper: List[Tuple[str, str, str]] = field(default_factory=list)
+    adopted: int = 0
+    unlike: List[str] = field(default_factory=list)
 
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
@@ -149,6 +151,11 @@ def questions(spec: Spec) -> List[Tuple[str, str]]:
 
 def observe(spec: Spec, system: System) -> State:
     """Files, process, port and health of the app. Refusal where it cannot run on this host at all."""
+    unlike: List[str] = []
+    if spec.state == "adopted":
+        process, unlike = app_found.look(app_found.wanted_of(spec), system)
+        if process and not unlike:
+            return State(pid=process, adopted=process)
     shown, unit_path = units.show(system, [spec.name])[spec.name], units.path(system, spec.name)
     unit, secrets_path = _text(system, unit_path), _secrets_path(spec, system)
     app_needs.need_own_unit(spec.name, unit_path, unit, shown)
@@ -163,9 +170,9 @@ def observe(spec: Spec, system: System) -> State:
         "pid": pid,
         "carried": processes.environment(pid).get(digest.VARIABLE) if pid else None,
     }
-    if spec.state != "started":
+    if spec.state in ("stopped", "absent"):
         return State(**common)
-    return State(**common, **inputs(spec, system), **_serving(spec, unit, shown, pid, system))
+    return State(**common, unlike=unlike, **inputs(spec, system), **_serving(spec, unit, shown, pid, system))
 
 
 def inputs(spec: Spec, system: System) -> Dict[str, Any]:
@@ -202,12 +209,16 @@ def decide(spec: Spec, state: State) -> List[Action]:
         return _absent(spec, state)
     if spec.state == "stopped":
         return _stopped(spec, state)
+    if state.adopted:
+        return []
     if state.holder:
         raise Refusal(
             "app `%s` cannot have port %d" % (spec.name, spec.port or 0),
-            "the port belongs to %s" % state.holder,
+            "\n".join(["the port belongs to %s" % state.holder, *state.unlike]),
             "stop that process, or give the app another `port`",
         )
+    if spec.state == "adopted":
+        app_found.need_secrets(spec.name, spec.secrets)
     if state.generation is None:
         return [*_keeper_actions(spec, state), _predicted(spec, state)]
     wanted = wanted_files(spec, state)
@@ -371,6 +382,8 @@ def fields(spec: Spec, state: State) -> Dict[str, Any]:
         "generation": state.generation,
     }
     found.update(code=state.code, simulated=state.simulated)
+    if state.adopted:
+        found.update(accepted="not a unit", generation=generations.link_path(spec.root, spec.environment))
     if spec.port is not None:
         found.update(port=spec.port, url="http://127.0.0.1:%d%s" % (spec.port, spec.health.get("path", "/")))
     return found

@@ -29,8 +29,6 @@ class Spec:
       do: restart
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     name: str
     do: str
 

@@ -35,8 +35,6 @@ class Spec:
       follow: true
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     name: str
     lines: int = 50
     follow: bool = False

@@ -21,8 +21,6 @@ class Spec:
       name: img2video
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     name: Optional[str] = None
 
 

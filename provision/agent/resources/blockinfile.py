@@ -28,8 +28,6 @@ class Spec:
     `state: absent`, takes block and marks away.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     path: str
     block: str = ""
     marker: str = "# {mark} MANAGED BY PROVISION"

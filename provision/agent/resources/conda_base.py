@@ -34,8 +34,6 @@ class Spec:
             channels: [conda-forge, nodefaults]
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     root: str = "/opt/conda"
     condarc: Optional[str] = None
     frozen: bool = True

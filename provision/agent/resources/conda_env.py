@@ -43,8 +43,6 @@ class Spec:
           rattler_blob: fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     name: str
     root: str = "/opt/conda"
     state: str = "present"

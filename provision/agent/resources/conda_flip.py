@@ -31,8 +31,6 @@ class Spec:
           apps: [img2video]
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     name: str
     lock: str
     root: str = "/opt/conda"

@@ -30,8 +30,6 @@ class Spec:
       register: installed
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     prefix: str
     root: str = "/opt/conda"
 

@@ -25,8 +25,6 @@ class Spec:
       name: img2video-torch20-cu118
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     name: str
     root: str = "/opt/conda"
 

@@ -36,8 +36,6 @@ class Spec:
     content, which replaces the link, and else it does. `force: false` leaves a file's content that is there.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     path: str
     state: Optional[str] = None
     mode: Optional[str] = None

@@ -36,8 +36,6 @@ class Spec:
     that is there. `timeout` is in seconds, for fetching.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     repo: str
     dest: str
     version: str = "HEAD"

@@ -30,8 +30,6 @@ class Spec:
     Without any of these it only looks, for `register`.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     driver: Optional[str] = None
     cuda: Optional[str] = None
     count: Optional[int] = None

@@ -21,8 +21,6 @@ class Spec:
         gid: 2000
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: str
     gid: Optional[int] = None
     system: bool = False

@@ -30,8 +30,6 @@ class Spec:
     `parents`: directories above the link are made. `dangling`: the target need not exist.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     path: str
     target: str = ""
     state: str = "present"

@@ -31,8 +31,6 @@ class Spec:
     without writing. A file system that does not answer within `timeout` seconds fails the step.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     path: str
     type: Optional[str] = None
     source: Optional[str] = None

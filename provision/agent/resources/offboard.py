@@ -30,8 +30,6 @@ class Spec:
       roots: [/opt/conda]
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 (pydantic reads it from the class)
-
     roots: List[str] = field(default_factory=lambda: ["/opt/conda"])
 
     def __post_init__(self) -> None:

@@ -33,8 +33,6 @@ class Spec:
     `allow_change_held_packages`.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: Union[str, List[str]]
     state: str = "present"
     update_cache: bool = False

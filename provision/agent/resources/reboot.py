@@ -38,8 +38,6 @@ class Spec:
     that has ended: the host is back, and only what must hold then is left.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     msg: str = "Rebooted by provision"
     reboot_timeout: int = 600
     test_command: Optional[str] = None

@@ -26,8 +26,6 @@ class Spec:
         enabled: true
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: str
     state: Optional[str] = None
     enabled: Optional[bool] = None

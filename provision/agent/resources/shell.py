@@ -21,8 +21,6 @@ class Spec(Options):
     It runs on every apply unless `creates` exists or `removes` does not. `timeout` is in seconds.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     cmd: str = ""
     executable: str = "/bin/sh"
 

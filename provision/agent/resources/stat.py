@@ -25,8 +25,6 @@ class Spec:
       register: models
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     path: str
     follow: bool = False
     get_checksum: bool = True

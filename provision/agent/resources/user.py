@@ -29,8 +29,6 @@ class Spec:
     `groups` are all that the user is in beside the primary `group`, or with `append` those that it is in at least.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: str
     uid: Optional[int] = None
     group: Optional[str] = None

@@ -35,8 +35,6 @@ class Spec:
     Checks (subject: the app): apps.unit, apps.state, apps.restarts, apps.digest, apps.port, apps.health.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     app: Dict[str, Any]
     restarts: int = 0
     deadline: float = 5.0

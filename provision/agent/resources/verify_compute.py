@@ -33,8 +33,6 @@ class Spec:
     environment where there is none).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: str
     expect: Dict[str, str] = field(default_factory=dict)
     lock: Optional[str] = None

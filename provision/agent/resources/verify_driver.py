@@ -36,8 +36,6 @@ class Spec:
     UUID) driver.mig, driver.ecc, driver.throttling, driver.persistence, driver.mode; driver.xid (subject: PCI address).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     floors: Dict[str, Dict[str, Optional[str]]] = field(default_factory=dict)
     count: Optional[int] = None
     kind: Optional[str] = None

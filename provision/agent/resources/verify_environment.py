@@ -35,8 +35,6 @@ class Spec:
     user).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: str
     lock: str
     root: str = "/opt/conda"

@@ -30,8 +30,6 @@ class Spec:
     Check (subject: the environment): imports.declared.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     name: str
     imports: List[str] = field(default_factory=list)
     lock: Optional[str] = None

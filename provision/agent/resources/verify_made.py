@@ -22,8 +22,6 @@ class Spec:
     It finds nothing wrong: what of it no play names any more is the control node's to say.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     roots: List[str] = field(default_factory=lambda: ["/opt/conda"])
 
     def __post_init__(self) -> None:

@@ -37,8 +37,6 @@ class Spec:
     shared_data.writable (subject: the path).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     path: str = "/data"
     mounted: bool = False
     filesystem: Optional[str] = None

@@ -34,8 +34,6 @@ class Spec:
     Checks: system.clock, system.disk (subject: path), system.memory, system.mount (subject: mount point).
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     time: float = 0.0
     skew: float = 5.0
     disks: Dict[str, int] = field(default_factory=lambda: {"/": 1 << 30})

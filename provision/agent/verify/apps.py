@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from .. import app_files, app_needs, digest, health, ports, processes, unit_text, units
+from .. import app_files, app_found, app_needs, digest, health, ports, processes, unit_text, units
 from ..resource import Refusal
 from ..resources import app
 from ..system import System
@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 
 __all__ = ["look"]
 
+_UNIT = "stop that process and run `provision apply`"
+
 
 def look(spec: Spec, system: System) -> List[Finding]:
     """Every finding of the app."""
     wanted = app.Spec(**spec.app)
     # what other steps of this look would change is not there yet
     system = replace(system, pending=set(), check=False)
+    if wanted.state == "adopted":
+        process, unlike = app_found.look(app_found.wanted_of(wanted), system)
+        if process and not unlike:
+            return [warning("apps.unit", "a process that people started serves; no unit keeps it", wanted.name, _UNIT)]
     try:
         state = app.observe(replace(wanted, state="stopped"), system)
-        if wanted.state != "started":
+        if wanted.state in ("stopped", "absent"):
             return [_stopped(wanted, state)]
         state = replace(state, **app.inputs(wanted, system))
     except Refusal as refusal:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 from provision.printable import printable
@@ -30,7 +31,7 @@ from fabric import Connection as FabricConnection  # noqa: E402
 from provision.transport.ssh.channel import SshChannel  # noqa: E402
 from provision.transport.ssh.handshake import Handshake, SshWire, describe  # noqa: E402
 
-__all__ = ["SshChannel", "SshConnection", "close_bastions", "connect"]
+__all__ = ["SshChannel", "SshConnection", "close_bastions", "connect", "known_as", "stream_to"]
 
 OPEN_DEADLINE = 20.0
 """Seconds that sshd may take to open a session or a forwarded connection."""
@@ -39,10 +40,21 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-def connect(target: Target, *, prompts: Prompts | None = None) -> SshConnection:
-    """One authenticated connection to a host; raises Unreachable. `prompts` asks the operator where a host asks."""
+def connect(target: Target, *, prompts: Prompts | None = None, only_key: bool = False) -> SshConnection:
+    """One authenticated connection to a host; raises Unreachable. `prompts` asks the operator where a host asks.
+
+    `only_key`: nothing is offered but the target's key, from its file or from an agent.
+    """
     config, arguments = settings_of(target.ssh_arguments)
     options = resolve(target, arguments, config)
+    if only_key:
+        options = replace(
+            options,
+            identities=options.identities[:1],
+            default_identities=False,
+            identities_only=True,
+            methods=("publickey",),
+        )
     return _open(options, target.name, target.password, prompts or Prompts(None))
 
 
@@ -132,7 +144,7 @@ def _open(options: Options, name: str, password: str | None, prompts: Prompts) -
     started = time.monotonic()
     known = KnownHosts(options.known_hosts)
     types = known.types(*known_as(options))
-    stream = _stream(options, name, prompts)
+    stream = stream_to(options, name, prompts)
     left = max(1.0, options.timeout - (time.monotonic() - started))
     connection = FabricConnection(
         host=options.host,
@@ -165,7 +177,8 @@ def _open(options: Options, name: str, password: str | None, prompts: Prompts) -
     return SshConnection(connection, name, options.user)
 
 
-def _stream(options: Options, name: str, prompts: Prompts) -> Any:
+def stream_to(options: Options, name: str, prompts: Prompts) -> Any:
+    """The byte stream that a connection to a host runs over; raises Unreachable."""
     if options.via is not None:
         return _through(options.via, options, name, prompts)
     if options.proxy_command:

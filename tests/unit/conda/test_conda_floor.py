@@ -9,7 +9,7 @@ from tiny_channel import TORCH_BUILD, record
 
 from provision.conda import floor, recipes
 from provision.conda.environment import Environment
-from provision.conda.pip_part import PipPackage, Wheel
+from provision.conda.locked import PipPackage, Wheel
 from provision.errors import ProvisionError
 
 Make = Callable[..., Environment]

@@ -12,10 +12,11 @@ import packaging.pylock
 import pytest
 
 from provision.conda import commands, ship
+from provision.conda.capability import Use
 from provision.conda.environment import Environment
 from provision.conda.lock import check, make_lock, paths, read_lock
 from provision.conda.mirrors import Settings
-from provision.conda.prepare import Use, prepare
+from provision.conda.prepare import prepare
 from provision.errors import ProvisionError, ProvisionErrors
 
 Make = Callable[..., Environment]

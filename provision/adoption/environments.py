@@ -1,0 +1,121 @@
+"""Hand-built conda environments as roles: which of them can be said, and their environment.yml. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+from packaging.utils import canonicalize_name
+
+from provision.adoption.survey import Environment, Left, Survey
+from provision.agent.inspection import differences
+from provision.conda.export import environment_yml
+from provision.conda.lock import Lock
+from provision.conda.yaml_text import text_of
+from provision.errors import ProvisionError
+
+__all__ = ["accepted", "environments", "packages_of", "unlike"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+_PATH = re.compile(r"/[A-Za-z0-9._+@,~/-]*\Z")
+_TAG = re.compile(r"\+(cu\d{2,3}|cpu|rocm[\d.]+)\Z")
+_OF_TORCH = ("torch", "torchvision", "torchaudio")
+
+
+def environments(survey: Survey, mirrors: Mapping[str, str]) -> Iterator[Environment | Left]:
+    """Each environment of a host, as a role or as what cannot be taken over; ours are left out."""
+    roles: set[str] = set()
+    for one in survey.seen["environments"]:
+        path = str(one["path"])
+        if one["kind"] == "generation":
+            continue
+        what = f"environment `{path}`"
+        if one["kind"] == "link":
+            yield Left(what, "it is a link to somewhere else", "make it a directory, or name what it leads to")
+            continue
+        if path in survey.unread:
+            yield Left(what, survey.unread[path], "mend or remove it, and adopt again")
+            continue
+        yield _environment(survey, path, what, mirrors, roles)
+
+
+def _environment(
+    survey: Survey, path: str, what: str, mirrors: Mapping[str, str], roles: set[str]
+) -> Environment | Left:
+    place = PurePosixPath(path)
+    name, root = place.name, str(place.parent.parent)
+    if not _NAME.match(name) or not _PATH.match(path):
+        return Left(what, "its path holds what a name of an environment cannot", "`conda rename` it, and adopt again")
+    listing = survey.listings[path]
+    if listing["broken"]:
+        why = f"records of conda cannot be read: {', '.join(map(str, listing['broken'][:3]))}"
+        return Left(what, why, "reinstall these packages, and adopt again")
+    if not listing["packages"]:
+        return Left(what, "conda has no package in it", "make a conda environment of it: `provision env import`")
+    try:
+        text = _text(name, survey.host, listing, mirrors)
+    except ProvisionError as error:
+        return Left(what, _told(error), error.hint or "make its environment.yml by hand")
+    role = name if name not in roles else f"{name}-{place.parts[1]}"
+    role = re.sub(r"[^A-Za-z0-9_-]", "-", role)
+    while role in roles:
+        role += "-2"
+    roles.add(role)
+    return Environment(name, root, path, role, text, packages_of(listing))
+
+
+def packages_of(listing: Mapping[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
+    """Kind, name, version and build of what is installed."""
+    conda = [("conda", str(p["name"]), str(p["version"]), str(p.get("build", ""))) for p in listing["packages"]]
+    return (*conda, *(("pip", canonicalize_name(str(p["name"])), str(p["version"]), "") for p in listing["pip"]))
+
+
+def _text(name: str, host: str, listing: Mapping[str, Any], mirrors: Mapping[str, str]) -> str:
+    """The environment.yml, with the index that builds of torch come from where their version names one."""
+    title = f"Environment `{name}` of {host}, as installed."
+    written = environment_yml(name, listing, mirrors, title=title)
+    tags = [
+        tag[1]
+        for package in listing["pip"]
+        if canonicalize_name(str(package["name"])) in _OF_TORCH and (tag := _TAG.search(str(package["version"])))
+    ]
+    if not tags:
+        return written.text
+    head = "".join(line for line in written.text.splitlines(keepends=True) if line.startswith("#"))
+    document = yaml.safe_load(written.text)
+    pip = document["dependencies"][-1]["pip"]
+    pip[:0] = [f"--extra-index-url https://download.pytorch.org/whl/{tag}" for tag in dict.fromkeys(tags)]
+    return head + text_of(document)
+
+
+def unlike(environment: Environment, lock: Lock) -> list[str]:
+    """How an environment differs from the lock that was made for it, as the host would say it."""
+    locked = [{"kind": "conda", "name": p.name, "version": p.version, "build": p.build} for p in lock.packages]
+    pip = [{"kind": "pip", "name": p.name, "version": p.version} for p in lock.pip]
+    found = differences([*locked, *pip], list(environment.packages))
+    have = {name: version for kind, name, version, _ in environment.packages if kind == "pip"}
+    return found + [
+        f"another version: {p.name} {have[p.name]}, locked is {p.version}"
+        for p in lock.pip
+        if p.name in have and have[p.name] != p.version
+    ]
+
+
+def accepted(environment: Environment, lock: Lock | ProvisionError) -> Left | None:
+    """None where the host will accept the environment where it is, else why not."""
+    what = f"environment `{environment.path}`"
+    if isinstance(lock, ProvisionError):
+        return Left(what, f"its packages cannot be locked: {_told(lock)}", lock.hint or "change its environment.yml")
+    found = unlike(environment, lock)
+    if not found:
+        return None
+    shown = [*found[:8], *([f"and {len(found) - 8} more"] if len(found) > 8 else [])]
+    mend = f"install what the lock of `{environment.name}` asks for, or set `takeover: true` in its role"
+    return Left(what, "it is not what its versions lock to:\n" + "\n".join(shown), mend)
+
+
+def _told(error: ProvisionError) -> str:
+    return "\n".join(part for part in (error.summary, error.cause) if part)

@@ -1,0 +1,1 @@
+"""What a server that people built by hand holds: processes, environments, links. Reads only; must not judge."""
