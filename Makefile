@@ -10,7 +10,7 @@ demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine 
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
 
 test: check                   ## everything; the part with hosts boots labs of its own
-	bash tests/prerequisites.sh sshd sudo
+	bash tests/prerequisites.sh sshd sudo faketime
 	$(BIN)/pytest -m "lab or slow"
 
 check: $(STAMP)               ## lint, types and the tests that need no host

@@ -292,6 +292,7 @@ def completion(shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
     return 0
 
 
+app.command("provision.adoption.command:adopt", name="adopt")
 app.command("provision.apps:app", name="app")
 app.command("provision.env_commands:app", name="env")
 app.command("provision.lab.cli:app", name="lab")

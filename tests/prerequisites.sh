@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of git, sshd, sudo.
+# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of faketime, git, sshd, sudo.
 # Nothing happens where all are there. The service sshd is not started.
 set -euo pipefail
 missing=()

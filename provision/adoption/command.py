@@ -32,7 +32,7 @@ def adopt(
     host: str,
     /,
     *,
-    directory: Annotated[Path, Parameter(("--directory", "-d"))],
+    directory: Annotated[Path, Parameter(("--directory", "-o"))],
     root: Annotated[list[str] | None, Parameter("--root", negative="")] = None,
     shared: Annotated[list[str] | None, Parameter("--shared", negative="")] = None,
     output: Annotated[Literal["text", "json"], Parameter("--format")] = "text",

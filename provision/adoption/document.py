@@ -20,7 +20,7 @@ _ROOT = "/opt/conda"
 
 
 def files(adopted: Adopted, variables: Mapping[str, Any], known_hosts: str) -> dict[str, str]:
-    """Every file but those of environments (`role_files`) and the report; `variables` are the host's in its inventory."""
+    """Every file but those of environments (`role_files`) and the report; `variables`: the host's in the inventory."""
     inventory = {"all": {"hosts": {adopted.host: dict(variables)}}}
     found = {
         "inventory.yaml": f"# {adopted.host}, as it was adopted.\n{text_of(inventory)}",
@@ -28,9 +28,7 @@ def files(adopted: Adopted, variables: Mapping[str, Any], known_hosts: str) -> d
     }
     secrets = {secret.variable: "" for app in adopted.apps for secret in app.secrets}
     if secrets:
-        head = (
-            "# Secrets of the apps: each has a value on the host, none was copied. Needed once an app becomes a unit.\n"
-        )
+        head = "# Secrets of the apps: none was copied from the host. Each is needed once its app becomes a unit.\n"
         found[f"host_vars/{adopted.host}.yaml"] = head + text_of(secrets)
     if known_hosts:
         found["known_hosts"] = known_hosts

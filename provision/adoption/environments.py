@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from provision.adoption.survey import Environment, Left, Survey
 from provision.agent.inspection import differences
+from provision.agent.survey import secret
 from provision.conda.export import environment_yml
 from provision.conda.lock import Lock
 from provision.conda.yaml_text import text_of
@@ -28,35 +29,39 @@ _OF_TORCH = ("torch", "torchvision", "torchaudio")
 def environments(survey: Survey, mirrors: Mapping[str, str]) -> Iterator[Environment | Left]:
     """Each environment of a host, as a role or as what cannot be taken over; ours are left out."""
     roles: set[str] = set()
-    for one in survey.seen["environments"]:
-        path = str(one["path"])
-        if one["kind"] == "generation":
+    for found in survey.seen["environments"]:
+        path = str(found["path"])
+        if found["kind"] == "generation":
             continue
         what = f"environment `{path}`"
-        if one["kind"] == "link":
+        if found["kind"] == "link":
             yield Left(what, "it is a link to somewhere else", "make it a directory, or name what it leads to")
             continue
         if path in survey.unread:
             yield Left(what, survey.unread[path], "mend or remove it, and adopt again")
             continue
-        yield _environment(survey, path, what, mirrors, roles)
+        listing, secrets = _without_secrets(survey.listings[path])
+        one = _environment(survey.host, listing, path, what, mirrors, roles)
+        yield one
+        for name in secrets if isinstance(one, Environment) else ():
+            mend = "give it to the apps that need it, under `secrets`"
+            yield Left(f"variable `{name}` that {what} sets", "it is a secret", mend)
 
 
 def _environment(
-    survey: Survey, path: str, what: str, mirrors: Mapping[str, str], roles: set[str]
+    host: str, listing: Mapping[str, Any], path: str, what: str, mirrors: Mapping[str, str], roles: set[str]
 ) -> Environment | Left:
     place = PurePosixPath(path)
     name, root = place.name, str(place.parent.parent)
     if not _NAME.match(name) or not _PATH.match(path):
         return Left(what, "its path holds what a name of an environment cannot", "`conda rename` it, and adopt again")
-    listing = survey.listings[path]
     if listing["broken"]:
         why = f"records of conda cannot be read: {', '.join(map(str, listing['broken'][:3]))}"
         return Left(what, why, "reinstall these packages, and adopt again")
     if not listing["packages"]:
         return Left(what, "conda has no package in it", "make a conda environment of it: `provision env import`")
     try:
-        text = _text(name, survey.host, listing, mirrors)
+        text = _text(name, host, listing, mirrors)
     except ProvisionError as error:
         return Left(what, _told(error), error.hint or "make its environment.yml by hand")
     role = name if name not in roles else f"{name}-{place.parts[1]}"
@@ -65,6 +70,11 @@ def _environment(
         role += "-2"
     roles.add(role)
     return Environment(name, root, path, role, text, packages_of(listing))
+
+
+def _without_secrets(listing: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    kept, secrets = secret.variables(dict(listing["variables"]))
+    return {**listing, "variables": kept}, secrets
 
 
 def packages_of(listing: Mapping[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
@@ -108,12 +118,13 @@ def accepted(environment: Environment, lock: Lock | ProvisionError) -> Left | No
     """None where the host will accept the environment where it is, else why not."""
     what = f"environment `{environment.path}`"
     if isinstance(lock, ProvisionError):
-        return Left(what, f"its packages cannot be locked: {_told(lock)}", lock.hint or "change its environment.yml")
+        mend = f"mend its environment.yml in not-taken-over/{environment.role}"
+        return Left(what, f"its packages cannot be locked: {_told(lock)}", "\n".join(filter(None, [mend, lock.hint])))
     found = unlike(environment, lock)
     if not found:
         return None
     shown = [*found[:8], *([f"and {len(found) - 8} more"] if len(found) > 8 else [])]
-    mend = f"install what the lock of `{environment.name}` asks for, or set `takeover: true` in its role"
+    mend = f"mend its environment.yml in not-taken-over/{environment.role}, or give its role `takeover: true`"
     return Left(what, "it is not what its versions lock to:\n" + "\n".join(shown), mend)
 
 

@@ -46,7 +46,7 @@ def judged(survey: Survey, environments: Iterable[Environment], left: Iterable[L
         tuple(taken),
         tuple(one for one in running if isinstance(one, App)),
         tuple(one for one in links if isinstance(one, Link)),
-        tuple([*not_taken, *_ours(survey.seen)]),
+        (*not_taken, *_ours(survey.seen)),
         tuple(aside(survey.seen)),
         bool(survey.seen["simulated"]),
     )

@@ -58,10 +58,15 @@ def _reasons(server: Mapping[str, Any], environment: Environment | None) -> Iter
     """Why a server cannot be said as an app, each with its mend."""
     again = "start it again from a conda environment, and adopt again"
     program = printable(str(server["program"]))
-    if not server["prefix"]:
+    prefix = PurePosixPath(server["prefix"])
+    if server["contained"]:
+        yield f"`{program}` runs in a container", "keep its container, or start it from a conda environment of the host"
+    elif not server["prefix"]:
         yield f"`{program}` belongs to no conda environment", again
+    elif prefix.parent.name != "envs":
+        yield f"`{printable(str(prefix))}`, which it runs in, is no environment below a folder `envs`", again
     elif environment is None:
-        yield f"its environment `{printable(str(server['prefix']))}` was not taken over", "mend that first"
+        yield f"its environment `{printable(str(prefix))}` was not taken over", "mend that first"
     for at, (_, secret) in enumerate(server["words"]):
         if secret:
             yield (

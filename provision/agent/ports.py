@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Iterable, List, Optional, Set
+from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Sequence, Set
 
 from .record import record
 
-__all__ = ["Listener", "listeners", "owner", "parse", "reachable"]
+if TYPE_CHECKING:
+    from .system import System
+
+__all__ = ["Listener", "answer", "listeners", "owner", "parse", "reachable"]
 
 _LISTEN = "0A"
 
@@ -24,14 +27,24 @@ class Listener:
 
 def listeners(port: int) -> List[Listener]:
     """All sockets that listen on a port."""
-    found: List[Listener] = []
-    for table in ("tcp", "tcp6"):
+    return [socket for lines in _tables() for socket in parse(lines, port)]
+
+
+def answer(_system: System, subjects: Sequence[str]) -> Dict[str, List[Listener]]:
+    """The sockets of several ports, read once: the kernel walks its whole table for each reading."""
+    tables = _tables()
+    return {port: [socket for lines in tables for socket in parse(lines, int(port))] for port in subjects}
+
+
+def _tables() -> List[List[str]]:
+    tables = []
+    for name in ("tcp", "tcp6"):
         try:
-            with open("/proc/net/" + table, encoding="ascii") as stream:
-                found += parse(stream, port)
+            with open("/proc/net/" + name, encoding="ascii") as stream:
+                tables.append(stream.readlines())
         except OSError:
             continue
-    return found
+    return tables
 
 
 def parse(lines: Iterable[str], port: int) -> List[Listener]:

@@ -8,7 +8,7 @@ from .system import System
 
 __all__ = ["KINDS", "answer"]
 
-KINDS = {"hold": "package_holds", "package": "packages", "unit": "units"}
+KINDS = {"hold": "package_holds", "package": "packages", "port": "ports", "unit": "units"}
 """Kind of question to the module whose `answer(system, subjects)` gives a value for each subject."""
 
 

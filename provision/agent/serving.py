@@ -7,7 +7,7 @@ one. Must not know specs, nor flip any environment.
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from . import digest, generations, health, ports, processes, unit_text, units
 from .record import record
@@ -73,8 +73,16 @@ def expectation(name: str, text: str) -> Expectation:
     )
 
 
-def look(wanted: Expectation, shown: Dict[str, str], ask: float = _ASK) -> Observation:
-    """Judge a unit by its properties, its process, the owner of its port and its health check."""
+def look(
+    wanted: Expectation,
+    shown: Dict[str, str],
+    ask: float = _ASK,
+    listeners: Callable[[int], List[ports.Listener]] = ports.listeners,
+) -> Observation:
+    """Judge a unit by its properties, its process, the owner of its port and its health check.
+
+    `listeners` tells who listens on a port.
+    """
     pid = int(shown.get("MainPID") or 0)
     if shown.get("ActiveState") == "failed":
         return Observation(0, "its unit failed (%s)" % shown.get("Result", "unknown"), dead=True)
@@ -86,11 +94,12 @@ def look(wanted: Expectation, shown: Dict[str, str], ask: float = _ASK) -> Obser
     if wanted.port is None:
         settled = processes.age(pid) >= _SETTLE
         return Observation(pid, "" if settled else "it runs for less than %g s" % _SETTLE)
-    return _look_at_port(wanted, wanted.port, pid, shown.get("ControlGroup", ""), ask)
+    return _look_at_port(wanted, wanted.port, pid, shown.get("ControlGroup", ""), ask, listeners(wanted.port))
 
 
-def _look_at_port(wanted: Expectation, port: int, pid: int, group: str, ask: float) -> Observation:
-    sockets = ports.listeners(port)
+def _look_at_port(
+    wanted: Expectation, port: int, pid: int, group: str, ask: float, sockets: List[ports.Listener]
+) -> Observation:
     if not sockets:
         return Observation(pid, "nothing listens on port %d yet" % port)
     own = processes.of_unit(wanted.name, pid, group)

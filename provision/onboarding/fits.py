@@ -20,10 +20,15 @@ NEWEST_DRIVER = "9999.0"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The environments of one host: as it is, and as it would be with the newest driver."""
+    """The environments of one host: as it is, and as it would be with the newest driver.
+
+    `brings_driver`: the playbook installs one; `root`: how its tasks come to be root, "" where none does.
+    """
 
     now: Sequence[Verdict]
     newest: Sequence[Verdict]
+    brings_driver: bool = False
+    root: str = ""
 
     @property
     def unfit(self) -> list[Verdict]:
@@ -31,8 +36,13 @@ class Fit:
 
     @property
     def hopeless(self) -> list[Verdict]:
-        """Those that do not run whatever the driver, with the reasons that stay."""
-        return [verdict for verdict in self.newest if verdict.state != "runs"]
+        """Those that will not run, with the reasons that stay where the playbook brings a driver."""
+        return [verdict for verdict in self.newest if verdict.state != "runs"] if self.brings_driver else self.unfit
+
+    @property
+    def only_driver(self) -> bool:
+        """Whether a newer driver would do for all of them."""
+        return bool(self.unfit) and all(verdict.state == "runs" for verdict in self.newest)
 
 
 def description(facts: Mapping[str, Any]) -> str:
@@ -56,6 +66,7 @@ def description(facts: Mapping[str, Any]) -> str:
 def lines(looked: Looked, fit: Fit) -> Iterator[str]:
     """Everything that is said of one host, one line each, the good first."""
     yield description(looked.facts)
+    yield ", ".join(part for part in (_free(looked.findings), fit.root) if part)
     for verdict in fit.now:
         if verdict.state == "runs":
             yield f"fits: environment {verdict.environment}" + (f" ({verdict.file.name})" if verdict.file else "")
@@ -64,7 +75,7 @@ def lines(looked: Looked, fit: Fit) -> Iterator[str]:
         yield f"does not fit: environment {verdict.environment}"
         yield from (f"  {printable(reason)}" for reason in verdict.reasons)
         if verdict.environment not in hopeless:
-            yield "  a newer driver would do: the role `nvidia` installs one with `nvidia_driver: install`"
+            yield "  a newer driver would do, and the playbook installs one"
     for finding in looked.findings:
         if finding.status in ("failed", "warning"):
             yield f"{finding.rung}: {printable(finding.summary)}" + (f" (mend: {finding.mend})" if finding.mend else "")
@@ -85,10 +96,27 @@ def refusal(name: str, looked: Looked, fit: Fit) -> ProvisionError | None:
         return ProvisionError(
             f"{name} cannot run what the playbook builds there",
             cause=printable("\n".join(reasons)),
-            hint="choose another --group or --playbook for it, or give the environment a variant for such hosts",
+            hint=_DRIVER if fit.only_driver else _OTHER,
             exit_code=2,
         )
     return None
+
+
+_DRIVER = (
+    "a newer driver would do: the role `nvidia` installs one where the inventory says `nvidia_driver: install`,\n"
+    "or choose another --group or --playbook"
+)
+_OTHER = "choose another --group or --playbook for it, or give the environment a variant for such hosts"
+
+
+def _free(findings: Sequence[Finding]) -> str:
+    """How much is free on the disks that were looked at."""
+    free = {one.subject: one.detail["free"] for one in findings if one.subject and "free" in one.detail}
+    return (
+        "free: " + ", ".join(f"{int(size) / (1 << 30):.1f} GiB at {path}" for path, size in free.items())
+        if free
+        else ""
+    )
 
 
 def _gpus(gpu: Mapping[str, Any]) -> str:

@@ -114,16 +114,16 @@ def _confirm(row: Row, fingerprint: str) -> None:
         if error.kind != "host-key-unknown":
             raise
     if not fingerprint:
-        _ask(row, shown.shown)
+        _ask(row, shown.shown, shown.file)
     row.confirmed = True
     say(f"{row.name}: host key {shown.shown} is confirmed")
 
 
-def _ask(row: Row, shown: str) -> None:
+def _ask(row: Row, shown: str, file: str) -> None:
     terminal = Terminal()
     where = f"`{row.target.address}`" + (f" port {row.target.port}" if row.target.port else "")
     if terminal.attended:
-        say(f"{row.name} ({where}) shows the host key\n  {shown}\ncompare it with its console: ssh-keygen -lf FILE")
+        say(f"{row.name} ({where}) shows the host key\n  {shown}\ncompare it on its console: ssh-keygen -lf {file}")
         answer = terminal.ask("Is this its key? [y/N] ", True)
         if (answer or "").strip().lower() in ("y", "yes"):
             return
@@ -131,7 +131,7 @@ def _ask(row: Row, shown: str) -> None:
         "host-key-unknown",
         f"the host key of {row.name} is not known",
         cause=f"{where} shows {shown}, and nobody confirmed it",
-        hint="compare it with the host's own (on its console: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub),\n"
+        hint=f"compare it with the host's own (on its console: ssh-keygen -lf {file}),\n"
         f"then: {row.next} --fingerprint {shown.split()[-1]}",
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,12 @@ def default_group(patterns: Iterable[str], inventory: Inventory) -> str:
 
 
 def newcomers(
-    hosts: Sequence[str], inventory: Inventory, *, name: str | None, group: str | None, default: str
+    hosts: Sequence[str], inventory: Inventory, *, name: str | None, group: str | None, default: Callable[[], str]
 ) -> list[Newcomer]:
-    """Names for all hosts; one that the inventory has by name or address is that host. Raises ProvisionError."""
+    """Names for all hosts; one that the inventory has by name or address is that host.
+
+    `default` says which group a new one joins where none is named. Raises ProvisionError.
+    """
     if name is not None and len(hosts) != 1:
         raise ProvisionError("`--name` is for one host", cause=f"{len(hosts)} hosts are named")
     found = [_newcomer(parse_host(text), inventory, name, group, default) for text in dict.fromkeys(hosts)]
@@ -112,7 +115,9 @@ def known_hosts_file(inventory: Inventory) -> Path:
     return inventory.directories[0] / "known_hosts"
 
 
-def _newcomer(asked: Asked, inventory: Inventory, name: str | None, group: str | None, default: str) -> Newcomer:
+def _newcomer(
+    asked: Asked, inventory: Inventory, name: str | None, group: str | None, default: Callable[[], str]
+) -> Newcomer:
     there = asked.host if asked.host in inventory.hosts else _at(asked, inventory)
     if there is not None:
         if name not in (None, there):
@@ -140,7 +145,7 @@ def _newcomer(asked: Asked, inventory: Inventory, name: str | None, group: str |
     if chosen in inventory.groups:
         raise ProvisionError(f"`{chosen}` is a group of the inventory", hint="choose another name with --name")
     _refuse_unknown_group(group, inventory)
-    return Newcomer(chosen, asked, group or default)
+    return Newcomer(chosen, asked, group or default())
 
 
 def _refuse_unknown_group(group: str | None, inventory: Inventory) -> None:

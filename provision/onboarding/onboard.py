@@ -23,6 +23,7 @@ from provision.execute import Job, host_target
 from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
 from provision.onboarding import keys, knocking
+from provision.onboarding.drivers import brings_driver
 from provision.onboarding.edits import Edit, say
 from provision.onboarding.fits import NEWEST_DRIVER, Fit, lines, refusal
 from provision.onboarding.looking import looked
@@ -40,8 +41,6 @@ from provision.what_if import Change, judge
 from provision.what_if_command import Targets
 
 __all__ = ["onboard"]
-
-NEVER = "the inventory is as it was"
 
 
 def onboard(
@@ -217,14 +216,15 @@ class _Onboarding:
         hosts = dict(zip(job.plays, job.hosts, strict=True))
         targets = Targets(self.after, uses(job.plays, job.run, hosts), hosts)
         facts = {name: one.facts for name, one in found.items() if not one.error}
-        hosts = {play: [name for name in group if name in facts] for play, group in hosts.items()}
+        hosts = {play: tuple(name for name in group if name in facts) for play, group in hosts.items()}
         now, newest = (
             judge(job.plays, replace(job.run, facts_of={}), hosts, change, facts.get, targets.of)
             for change in (Change(), Change(driver=NEWEST_DRIVER))
         )
         for row in rows:
             one = found[row.name]
-            fit = Fit(*([each for each in verdicts if each.host == row.name] for verdicts in (now, newest)))
+            own, best = ([verdict for verdict in all_ if verdict.host == row.name] for all_ in (now, newest))
+            fit = Fit(own, best, brings_driver(job, row.name, one.facts), _root(row))
             if one.error is None:
                 say("\n".join(f"{row.name}: {line}" for line in lines(one, fit)))
             row.error = one.error or refusal(row.name, one, fit)
@@ -244,8 +244,8 @@ class _Onboarding:
         for edit in edits:
             edit.write()
         for row in rows:
-            if edits and not row.newcomer.there:
-                row.left.append("the entry in the inventory")
+            row.entered = True
+            row.left += ["its entry in the inventory"] if edits and not row.newcomer.there else []
         return True
 
     def _serve(self, rows: Sequence[Row]) -> int:
@@ -256,6 +256,7 @@ class _Onboarding:
         for row in rows:
             host = tally.hosts[row.name]
             row.next = f"{mend} -l {row.name}"
+            row.left += [f"{host.changed} changed steps of the playbook"] if host.changed else []
             if host.error or host.failed or host.unreachable or tally.interrupted:
                 row.error = _unserved(row.name, self.playbook, tally.interrupted, 4 if host.unreachable else 2)
         serving = [row.name for row in going_on(rows)]
@@ -282,8 +283,14 @@ class _Onboarding:
         for row in self.rows:
             if row.name not in known:
                 fact_store.forget(self.inventory, row.name)
-        said = ended(self.rows, NEVER)
-        say("\n\n".join(said))
+        say("\n\n".join(ended(row for row in self.rows if row.error or not row.entered)))
+
+
+def _root(row: Row) -> str:
+    user = row.scanned.user if row.scanned else ""
+    if row.target.become:
+        return f"`{user}` becomes root by sudo"
+    return "logs in as root" if user == "root" else ""
 
 
 def _unserved(name: str, playbook: Path, interrupted: bool, code: int) -> ProvisionError:

@@ -24,7 +24,7 @@ __all__ = ["Row", "each", "ended", "going_on"]
 @dataclass(slots=True)
 class Row:
     """One host. `left`: what this run has made so far; `next`: the command that goes on from there; `confirmed`: its
-    host key was confirmed in this run.
+    host key was confirmed in this run; `entered`: the inventory has it now.
     """
 
     newcomer: Newcomer
@@ -36,6 +36,7 @@ class Row:
     confirmed: bool = False
     connection: Connection | None = None
     left: list[str] = field(default_factory=list)
+    entered: bool = False
     error: ProvisionError | None = None
 
     @property
@@ -71,12 +72,17 @@ def each(rows: Sequence[Row], action: Callable[[Row], None], *, forks: int) -> l
     return going_on(rows)
 
 
-def ended(rows: Iterable[Row], inventory: str) -> list[str]:
-    """What is said of hosts that stopped: why, what stays of this run, and what to run next."""
-    said = []
-    for row in rows:
-        if row.error is None:
-            continue
-        left = [*row.left, *([] if any(what.startswith("the entry") for what in row.left) else [inventory])]
-        said.append(f"{row.error}\nleft by {row.name}: {'; '.join(left)}\nnext: {row.next}")
-    return said
+def ended(rows: Iterable[Row]) -> list[str]:
+    """What is said of hosts that stopped: why, what this run has made and leaves, and what to run next."""
+    return [
+        "\n".join(
+            [
+                *([str(row.error)] if row.error else []),
+                f"left of this run for {row.name}: {', '.join(row.left) or 'nothing'}",
+                *([] if row.entered else ["its place in the inventory is as it was"]),
+                f"next: {row.next}",
+                *([f"or undo it: provision offboard {row.name}"] if row.entered else []),
+            ]
+        )
+        for row in rows
+    ]

@@ -223,7 +223,7 @@ def _changed(name: str, key: HostKey, known: Sequence[Entry]) -> Unreachable:
         f"the host key of {name} has changed",
         cause="\n".join([f"it shows {show(key.type, key.blob)}", *lines]),
         hint="somebody may be pretending to be this host; if it was set up anew, compare the key on its console\n"
-        f"(ssh-keygen -lf /etc/ssh/ssh_host_{_file(key.type)}_key.pub) and replace that line",
+        f"(ssh-keygen -lf {public_file(key.type)}) and replace that line",
     )
 
 
@@ -244,5 +244,7 @@ def _unknown(
     )
 
 
-def _file(kind: str) -> str:
-    return "rsa" if "rsa" in kind else "ecdsa" if kind.startswith("ecdsa") else "ed25519"
+def public_file(kind: str) -> str:
+    """Where hosts keep their key of a type."""
+    word = "rsa" if "rsa" in kind else "ecdsa" if kind.startswith("ecdsa") else "ed25519"
+    return f"/etc/ssh/ssh_host_{word}_key.pub"

@@ -7,6 +7,8 @@ handler is forgotten.
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,19 +28,22 @@ from provision.verify.probes import Depth, Look, Named, app_looks, expected_gpus
 __all__ = ["Gatherer"]
 
 _KNOWN_AFTER = "known after apply"
+_APP_COMMAND = re.compile(r"provision app [a-z]+ [\w.-]+")
 _RUNG_OF_LOOK = {"verify_environment": "environments", "verify_app": "apps", "verify_made": "configuration"}
 
 
 class Gatherer:
     """Looks at one host; called in the place of `compile.next_batch`.
 
-    `playbook` is its name for people, `apply` the command that mends what differs.
+    `playbook` is its name for people, `apply` the command that mends what differs; its options behind the playbook are
+    those with which any command finds this host alone.
     """
 
     def __init__(self, host: str, playbook: str, apply: str, depth: Depth) -> None:
         self.host = host
         self._playbook = playbook
         self._apply = apply
+        self._reach = apply.removeprefix(f"{drift.APPLY} {shlex.quote(playbook)} ")
         self._depth = depth
         self._findings: list[Finding] = []
         self._named = Named()
@@ -179,7 +184,8 @@ class Gatherer:
 
     def _addressed(self, finding: Finding) -> Finding:
         """The finding with the playbook and the host in its mend."""
-        return replace(finding, mend=finding.mend.replace(drift.APPLY, self._apply))
+        mend = _APP_COMMAND.sub(lambda found: f"{found[0]} {self._reach}", finding.mend)
+        return replace(finding, mend=mend.replace(drift.APPLY, self._apply))
 
 
 def _harmless(planned: PlannedStep) -> PlannedStep:

@@ -1,19 +1,24 @@
-"""`provision verify` on real hosts: a healthy fleet stays untouched, and each thing that is broken is named."""
+"""`provision verify` on a fleet of real hosts: each thing that is broken by hand is named on its host alone, with what
+mends it; a healthy fleet has no finding and stays untouched."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import broken_by_hand as broken
 import jsonschema
 import pytest
+from broken_by_hand import APP, ENVIRONMENT, SOURCE, Back
 
 from provision.lab.fleet import Lab
 from provision.lab.hosts import Host
@@ -23,58 +28,64 @@ from provision.verify.ladder import NOT_REACHED, RUNGS
 pytestmark = pytest.mark.lab
 
 PROJECT = Path(__file__).resolve().parents[2]
-PLAY = """
-- name: One app
-  hosts: gpu
-  become: true
-  vars: {img2video_start_timeout: 20}
-  roles: [nvidia, conda, shared-data, img2video]
-"""
-STARTED = "test $(ps -o etimes= -p $(systemctl show -p MainPID --value img2video)) -gt 20"
-EXPECTED = 'gpus: {count: 4, kind: "A"}'
-ENVIRONMENT = "img2video-torch20-cu118"
+PLAYBOOK = "playbooks/gpu-cluster.yaml"
 FOUND = ("failed", "warning")
+MORE = f"""
+all:
+  children:
+    gpu:
+      vars:
+        gpus: {{count: 8}}
+        shared_data_filesystem: {{type: tmpfs, source: storage}}
+        {APP}_start_timeout: 20
+"""
 
 
 class Fleet:
-    """Two hosts with one app, and the project that made them so."""
+    """Eight hosts with three apps each and /data mounted, and the inventory that says so."""
 
-    def __init__(self, lab: Lab, project: Path) -> None:
-        self.lab, self.project = lab, project
-        self.good, self.broken = lab.hosts
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab, self.hosts = lab, lab.hosts
+        self.more = folder / "more.yaml"
+        self.more.write_text(MORE)
+        self.inventory = ["-i", str(lab.inventory), "-i", str(self.more)]
 
-    def provision(self, *argv: str, code: int = 0) -> str:
-        command = [sys.executable, "-m", "provision", argv[0], "-i", str(self.lab.inventory), *argv[1:]]
-        done = subprocess.run(
-            command, cwd=self.project, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL
-        )
+    def run(self, *words: str, code: int = 0) -> str:
+        """A command as it stands, the inventories included."""
+        argv = [sys.executable, "-m", "provision", *words]
+        options: dict[str, Any] = {"cwd": PROJECT, "capture_output": True, "text": True, "timeout": 240}
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, **options)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def verify(self, *argv: str, code: int = 0) -> dict[str, Any]:
+    def apply(self, *words: str) -> None:
+        self.run("apply", PLAYBOOK, *self.inventory, "-y", *words)
+
+    def verify(self, *words: str, code: int = 0) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(
-            self.provision("verify", "-o", "json", "-e", "{" + EXPECTED + "}", *argv, code=code)
+            self.run("verify", PLAYBOOK, *self.inventory, "-o", "json", *words, code=code)
         )
         jsonschema.validate(told, schema())
         return told
 
+    def each(self, act: Callable[[Host], object]) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(act, self.hosts))
+
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    project = tmp_path_factory.mktemp("project")
-    shutil.copytree(PROJECT / "roles", project / "roles")
-    (project / "playbooks").mkdir()
-    (project / "playbooks/one-app.yaml").write_text(PLAY)
     lab = Lab(f"test-{os.getpid()}-verify")
     try:
-        lab.up({"gpu": 2})
-        own = Fleet(lab, project)
-        own.provision("apply", "playbooks/one-app.yaml", "-y")
-        for host in lab.hosts:
-            # an agent that is new on a host is kept compiled after its run's end
-            host.run(
-                ["timeout", "30", "sh", "-c", "until ls /var/lib/provision/agent/*.cpython-*[0-9]; do sleep 0.2; done"]
-            )
+        lab.up({"gpu": 8})
+        own = Fleet(lab, tmp_path_factory.mktemp("inventory"))
+        own.each(broken.gpus_of)
+        own.each(lambda host: broken.shell(host, "umount /data"))
+        own.each(broken.mount_data)
+        own.apply()
+        # an agent that is new on a host is kept compiled after its run's end
+        compiled = "until ls /var/lib/provision/agent/*.cpython-*[0-9] >/dev/null; do sleep 0.2; done"
+        own.each(lambda host: broken.shell(host, compiled))
         yield own
     finally:
         lab.down()
@@ -84,6 +95,130 @@ def findings(told: dict[str, Any], host: Host, *statuses: str) -> list[dict[str,
     return [each for each in told["hosts"][host.name]["findings"] if each["status"] in (statuses or FOUND)]
 
 
+def healthy(told: dict[str, Any], host: Host) -> None:
+    """No finding at all, on every rung."""
+    assert findings(told, host) == []
+    seen = told["hosts"][host.name]
+    assert (seen["broken"], seen["unreachable"]) == (None, False)
+    assert set(seen["rungs"].values()) <= {"ok", "skipped"}
+    assert seen["rungs"]["apps"] == seen["rungs"]["configuration"] == "ok"
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """What breaks a host, and the rung, check, subject and mend that name it.
+
+    In the mend `APPLY` is the apply of this host, `ON` the options that name it. `options`: what verify needs to see it.
+    """
+
+    act: Callable[[Host], Back]
+    check: str
+    subject: str
+    mend: str
+
+    @property
+    def rung(self) -> str:
+        return self.check.partition(".")[0]
+
+    def named(self, told: dict[str, Any], host: Host, on: str) -> None:
+        seen = told["hosts"][host.name]
+        assert seen["broken"] == self.rung, seen["findings"]
+        failed = {(each["check"], each["subject"]): each for each in findings(told, host, "failed")}
+        assert (self.check, self.subject) in failed, failed
+        mend = failed[self.check, self.subject]["mend"]
+        assert mend == self.mend.replace("APPLY", f"provision apply {PLAYBOOK} {on}").replace("ON", on)
+        assert all(each["mend"] for each in failed.values()), failed
+        assert {seen["rungs"][above] for above in RUNGS[RUNGS.index(self.rung) + 1 :]} <= {NOT_REACHED}
+
+
+FIRST = {
+    1: Breakage(broken.removed_package, "environments.packages", ENVIRONMENT, "APPLY"),
+    2: Breakage(
+        broken.pip_into_base,
+        "environments.base",
+        "/opt/conda",
+        "X",
+    ),
+    3: Breakage(
+        broken.torch_of_a_user,
+        "environments.user_packages",
+        "root",
+        "X",
+    ),
+    4: Breakage(
+        broken.directory_for_link,
+        "shared_data.link",
+        f"{SOURCE}/assets",
+        "move what is there into `/data/shared-assets`, then APPLY",
+    ),
+    5: Breakage(broken.full_data, "shared_data.free", "/data", "X"),
+    6: Breakage(broken.hanging_mount, "system.mount", "/mnt/hanging", "X"),
+    7: Breakage(broken.without_sshd, "reachable.connection", "", "X"),
+}
+SECOND = {
+    2: Breakage(broken.stopped_unit, "apps.state", APP, f"`provision app start {APP} ON`"),
+    3: Breakage(broken.taken_port, "apps.port", APP, "stop that process"),
+    4: Breakage(broken.newer_configuration, "apps.digest", APP, "APPLY"),
+    5: Breakage(
+        broken.broken_app,
+        "apps.health",
+        APP,
+        f"see `provision app logs {APP} ON`, then `provision app restart {APP} ON`",
+    ),
+    6: Breakage(broken.clock_ahead, "system.clock", "", "X"),
+    7: Breakage(broken.old_driver, "driver.floor", ENVIRONMENT, "X"),
+    8: Breakage(broken.unmounted_data, "shared_data.mount", "/data", "X"),
+}
+THIRD = {
+    1: Breakage(broken.edited_file, "environments.files", ENVIRONMENT, "APPLY"),
+    2: Breakage(broken.edited_configuration, "configuration.file", f"/etc/{APP}/config.json", "APPLY"),
+    3: Breakage(broken.module_of_another_version, "driver.library", "", "X"),
+    7: Breakage(broken.lost_gpu, "driver.count", "", "X"),
+}
+"""By the host's number: what is broken in each round."""
+
+
+def looked(fleet: Fleet, wrong: Mapping[int, Breakage], *words: str, code: int = 2) -> dict[str, Any]:
+    """One verification with these hosts broken; everything that people mend by hand is mended behind it."""
+    with ExitStack() as mended:
+        for number, breakage in wrong.items():
+            mended.callback(breakage.act(fleet.hosts[number - 1]))
+        told = fleet.verify(*words, code=code)
+    for number, host in enumerate(fleet.hosts, 1):
+        if number in wrong:
+            wrong[number].named(told, host, f"{' '.join(fleet.inventory)} -l {host.name}")
+        else:
+            healthy(told, host)
+    return told
+
+
+def test_environments_shared_data_mounts_and_sshd(fleet: Fleet) -> None:
+    looked(fleet, FIRST, "-T", "3", code=6)
+    fleet.apply("-l", "gpu-01,gpu-04")
+
+
+def test_apps_clock_driver_and_data(fleet: Fleet) -> None:
+    fleet.more.write_text(MORE.rstrip() + f"\n      hosts: {{gpu-04: {{{APP}_steps: {broken.OTHER_STEPS}}}}}\n")
+    looked(fleet, SECOND)
+    fleet.run("app", "start", APP, *fleet.inventory, "-l", "gpu-02")
+    fleet.run("app", "restart", APP, *fleet.inventory, "-l", "gpu-05")
+    fleet.apply("-l", "gpu-04")
+
+
+def test_files_configuration_and_gpus_of_which_one_is_busy(fleet: Fleet) -> None:
+    busy = fleet.hosts[3]
+    back = broken.busy_gpu(busy)
+    try:
+        told = looked(fleet, THIRD)
+    finally:
+        back()
+    products = [each for each in findings(told, busy, "ok", "skipped") if each["check"] == "compute.product"]
+    skipped = [each["summary"] for each in products if each["status"] == "skipped"]
+    assert any(summary.startswith("GPU 0: busy: not probed; `python` (pid ") for summary in skipped)
+    assert sum(each["status"] == "ok" for each in products) == 7
+    fleet.apply("-l", "gpu-01,gpu-02")
+
+
 def everything(host: Host) -> set[str]:
     """Every file and link of a host with its times and size; ctime tells of any write, whatever was put back."""
     away = [word for path in ("/dev", "/proc", "/run", "/sys", "/var/log") for word in ("-o", "-path", path)][1:]
@@ -91,213 +226,54 @@ def everything(host: Host) -> set[str]:
     return set(host.run([*argv, "-printf", "%p %s %T@ %C@\\n"]).stdout.splitlines())
 
 
-@pytest.mark.parametrize("options", [(), ("--deep",)])
-def test_a_healthy_fleet_has_no_finding_and_is_left_untouched(fleet: Fleet, options: tuple[str, ...]) -> None:
-    before = [everything(host) for host in fleet.lab.hosts]
-    told = fleet.verify(*options)
-    after = [everything(host) for host in fleet.lab.hosts]
+def test_a_mended_fleet_has_no_finding_and_a_deep_look_touches_no_file(fleet: Fleet) -> None:
+    before = [everything(host) for host in fleet.hosts]
+    told = fleet.verify("--deep")
+    after = [everything(host) for host in fleet.hosts]
     assert told["ok"] and told["simulated"]
-    for host in fleet.lab.hosts:
-        assert findings(told, host) == []
-        assert {told["hosts"][host.name]["rungs"][rung] for rung in RUNGS} <= {"ok", "skipped"}
-    assert [old ^ new for old, new in zip(before, after, strict=True)] == [set(), set()]
+    for host in fleet.hosts:
+        healthy(told, host)
+    assert [old ^ new for old, new in zip(before, after, strict=True)] == [set()] * 8
 
 
 def test_facts_are_kept_beside_the_inventory(fleet: Fleet) -> None:
-    fleet.verify()
-    for host in fleet.lab.hosts:
+    for host in fleet.hosts:
         path = fleet.lab.inventory.parent / ".provision/facts" / f"{host.name}.json"
         assert path.stat().st_mode & 0o777 == 0o600
         kept = json.loads(path.read_text())
         assert (kept["host"], kept["facts"]["hostname"]) == (host.name, host.name)
 
 
-def prefix(host: Host) -> Path:
-    return (host.root / "opt/conda/envs" / ENVIRONMENT).resolve()
-
-
-def edit_a_file(host: Host) -> Callable[[], None]:
-    (path,) = prefix(host).glob("lib/python3*/site-packages/torch/version.py")
-    text = path.read_text()
-    inode = path.with_name("aside")
-    inode.write_text(text + "# edited\n")
-    inode.replace(path)
-
-    def back() -> None:
-        # a link to the package cache was replaced: only building again makes it what it was
-        path.unlink()
-
-    return back
-
-
-def shadow(host: Host) -> Callable[[], None]:
-    (site,) = prefix(host).glob("lib/python3*/site-packages")
-    own = host.root / "root/.local/lib" / site.parent.name / "site-packages/torch"
-    own.mkdir(parents=True)
-    (own / "__init__.py").write_text("")
-    return lambda: shutil.rmtree(host.root / "root/.local")
-
-
-def replace_the_link(host: Host) -> Callable[[], None]:
-    link = host.root / "root/Image-to-Video/assets"
-    target = link.readlink()
-    link.unlink()
-    link.mkdir()
-
-    def back() -> None:
-        link.rmdir()
-        link.symlink_to(target)
-
-    return back
-
-
-def edit_configuration(host: Host) -> Callable[[], None]:
-    path = host.root / "etc/img2video/config.json"
-    text = path.read_text()
-    path.write_text("{}\n")
-    return lambda: void(path.write_text(text))
-
-
-def void(_: object) -> None:
-    """For what gives something that nobody wants."""
-
-
-def stop_the_unit(host: Host) -> Callable[[], None]:
-    host.run(["systemctl", "stop", "img2video"])
-    return lambda: start_the_unit(host)
-
-
-def start_the_unit(host: Host) -> None:
-    host.run(["systemctl", "start", "img2video"])
-    waiting = "until curl -fs -o /dev/null http://127.0.0.1:7860/health || python3 -c "
-    asking = "'import urllib.request as u; u.urlopen(\"http://127.0.0.1:7860/health\")' 2>/dev/null; do sleep 0.1; done"
-    host.run(["timeout", "30", "sh", "-c", waiting + asking])
-
-
-def take_the_port(host: Host) -> Callable[[], None]:
-    host.run(["systemctl", "stop", "img2video"])
-    host.run(["systemd-run", "--unit=intruder", "python3", "-m", "http.server", "7860"])
-
-    def back() -> None:
-        host.run(["systemctl", "stop", "intruder"])
-        start_the_unit(host)
-
-    return back
-
-
-def freeze(host: Host) -> Callable[[], None]:
-    # until its `start_timeout` is over an app only starts
-    host.run(["timeout", "30", "sh", "-c", f"until {STARTED}; do sleep 0.5; done"])
-    host.run(["systemctl", "kill", "--signal=STOP", "img2video"])
-    return lambda: void(host.run(["systemctl", "kill", "--signal=CONT", "img2video"]))
-
-
-def old_driver(host: Host) -> Callable[[], None]:
-    usual = host.gpus()
-    host.set_gpus(usual.with_driver("440.33.01", "10.2"))
-    return lambda: host.set_gpus(usual)
-
-
-def lose_a_gpu(host: Host) -> Callable[[], None]:
-    from dataclasses import replace
-
-    usual = host.gpus()
-    host.set_gpus(replace(usual, devices=usual.devices[:3]))
-    return lambda: host.set_gpus(usual)
-
-
-BREAKAGES = [
-    (old_driver, "driver", "driver.floor", ENVIRONMENT),
-    (lose_a_gpu, "driver", "driver.count", ""),
-    (shadow, "environments", "environments.user_packages", "root"),
-    (replace_the_link, "shared_data", "shared_data.link", "/root/Image-to-Video/assets"),
-    (edit_configuration, "configuration", "configuration.file", "/etc/img2video/config.json"),
-    (freeze, "apps", "apps.health", "img2video"),
-    (stop_the_unit, "apps", "apps.state", "img2video"),
-    (take_the_port, "apps", "apps.port", "img2video"),
-    (edit_a_file, "environments", "environments.files", ENVIRONMENT),
-]
-"""What is broken, and the rung, check and subject that name it; the last is mended by `apply` only."""
-
-
-@pytest.mark.parametrize(
-    ("breaks", "rung", "check", "subject"), BREAKAGES, ids=lambda value: getattr(value, "__name__", "")
-)
-def test_what_is_broken_is_named_on_its_host_alone(
-    fleet: Fleet, breaks: Callable[[Host], Callable[[], None]], rung: str, check: str, subject: str
-) -> None:
-    back = breaks(fleet.broken)
-    try:
-        told = fleet.verify(code=2)
-    finally:
-        back()
-    host = told["hosts"][fleet.broken.name]
-    assert host["broken"] == rung, host["findings"]
-    failed = {(each["check"], each["subject"]) for each in findings(told, fleet.broken, "failed")}
-    assert (check, subject) in failed
-    assert all(each["mend"] for each in findings(told, fleet.broken, "failed"))
-    assert {host["rungs"][above] for above in RUNGS[RUNGS.index(rung) + 1 :]} <= {NOT_REACHED}
-    assert findings(told, fleet.good) == []
-    assert told["hosts"][fleet.good.name]["broken"] is None
-
-
-def test_the_mend_mends(fleet: Fleet) -> None:
-    told = fleet.verify(code=2)
-    (mend,) = {each["mend"] for each in findings(told, fleet.broken, "failed")}
-    words = mend.split()
-    assert words[:3] == ["provision", "apply", "playbooks/one-app.yaml"]
-    assert words[-2:] == ["-l", fleet.broken.name]
-    fleet.provision("apply", words[2], "-l", fleet.broken.name, "-y")
-    assert findings(fleet.verify(), fleet.broken) == []
-
-
 def test_watch_tells_what_changed_and_ctrl_c_ends_it_with_the_last_code(fleet: Fleet, tmp_path: Path) -> None:
     files = ["--metrics", str(tmp_path / "fleet.prom"), "--html", str(tmp_path / "fleet.html")]
-    command = [sys.executable, "-m", "provision", "verify", "-i", str(fleet.lab.inventory), "--watch", "1s", *files]
-    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
-    with subprocess.Popen(command, cwd=fleet.project, **options) as watching:
-        back: Callable[[], None] = bool
+    words = ["verify", PLAYBOOK, *fleet.inventory, "-l", "gpu-01,gpu-02", "--watch", "1s", *files]
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True, "cwd": PROJECT}
+    host = fleet.hosts[1]
+    with subprocess.Popen([sys.executable, "-m", "provision", *words], **options) as watching:
         try:
             assert watching.stdout
             first = next(line for line in watching.stdout if "2 hosts: " in line)
-            back = stop_the_unit(fleet.broken)
+            broken.stopped_unit(host)
             changed = [watching.stdout.readline() for _ in range(4)]
             watching.send_signal(signal.SIGINT)
             code, rest = watching.wait(20), watching.stdout.read()
         finally:
             watching.kill()
-            back()
+            broken.shell(host, f"systemctl start {APP}")
+            broken.serves(host)
     assert "all true" in first
-    assert [line for line in changed if line.startswith("  + apps img2video: it does not run")], changed
+    assert [line for line in changed if line.startswith(f"  + apps {APP}: it does not run")], changed
     assert (code, rest) == (2, "")
-    assert f'host_ok{{host="{fleet.broken.name}"}} 0.0' in (tmp_path / "fleet.prom").read_text()
+    assert f'host_ok{{host="{host.name}"}} 0.0' in (tmp_path / "fleet.prom").read_text()
     assert "it does not run" in (tmp_path / "fleet.html").read_text()
 
 
-def test_a_host_whose_sshd_is_down_is_unreachable_and_costs_only_its_row(fleet: Fleet) -> None:
-    fleet.broken.run(["systemctl", "stop", "ssh.socket", "ssh.service"], check=False)
-    try:
-        told = fleet.verify("-T", "3", code=4)
-    finally:
-        fleet.broken.run(["systemctl", "start", "ssh.service"])
-        fleet.broken.wait()
-    host = told["hosts"][fleet.broken.name]
-    assert (host["unreachable"], host["broken"]) == (True, "reachable")
-    assert findings(told, fleet.good) == []
-
-
-def test_what_no_play_names_is_an_orphan(fleet: Fleet) -> None:
-    play = fleet.project / "playbooks/one-app.yaml"
-    other = fleet.project / "playbooks/none.yaml"
-    other.write_text(PLAY.replace(", img2video", ""))
-    try:
-        told = fleet.verify(str(other.relative_to(fleet.project)))
-    finally:
-        other.unlink()
-    assert play.exists()
-    orphans = {(each["check"], each["subject"]): each for each in findings(told, fleet.good, "warning")}
-    assert {("environments.orphan", ENVIRONMENT), ("apps.orphan", "img2video"), ("configuration.orphan", "")} == {
-        *orphans
-    }
+def test_what_no_play_names_is_an_orphan(fleet: Fleet, tmp_path: Path) -> None:
+    other = tmp_path / "none.yaml"
+    text = (PROJECT / PLAYBOOK).read_text()
+    other.write_text("".join(line for line in text.splitlines(True) if f"role: {APP}" not in line))
+    told = json.loads(fleet.run("verify", str(other), *fleet.inventory, "-l", "gpu-01", "-o", "json"))
+    orphans = {(each["check"], each["subject"]): each for each in findings(told, fleet.hosts[0], "warning")}
+    assert {*orphans} == {("environments.orphan", ENVIRONMENT), ("apps.orphan", APP), ("configuration.orphan", "")}
     assert all(each["since"] for each in orphans.values())
-    assert "/root/Image-to-Video" in orphans["configuration.orphan", ""]["detail"]["paths"]
+    assert SOURCE in orphans["configuration.orphan", ""]["detail"]["paths"]

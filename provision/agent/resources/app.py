@@ -11,7 +11,19 @@ import os
 from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from .. import app_files, app_found, app_needs, checkout, digest, generations, processes, serving, unit_text, units
+from .. import (
+    app_files,
+    app_found,
+    app_needs,
+    checkout,
+    digest,
+    generations,
+    ports,
+    processes,
+    serving,
+    unit_text,
+    units,
+)
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
@@ -145,8 +157,9 @@ class State:
 
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
-    """One question to their keeper serves all apps of a batch."""
-    return [("unit", units.full(spec.name))]
+    """One question to their keeper, and one to the kernel, serve all apps of a batch."""
+    asked = [("unit", units.full(spec.name))]
+    return [*asked, ("port", str(spec.port))] if spec.port else asked
 
 
 def observe(spec: Spec, system: System) -> State:
@@ -195,9 +208,18 @@ def inputs(spec: Spec, system: System) -> Dict[str, Any]:
     }
 
 
+def _problem(wanted: serving.Expectation, shown: Dict[str, str], system: System) -> str:
+    def listeners(port: int) -> List[ports.Listener]:
+        asked: Optional[List[ports.Listener]] = system.answers.get(("port", str(port)))
+        return ports.listeners(port) if asked is None else asked
+
+    system.watch.flush()
+    return serving.look(wanted, shown, listeners=listeners).problem
+
+
 def _serving(spec: Spec, unit: Optional[str], shown: Dict[str, str], pid: int, system: System) -> Dict[str, Any]:
     found: Dict[str, Any] = {"age": processes.age(pid) if pid else 0.0}
-    found["problem"] = serving.look(serving.expectation(spec.name, unit), shown).problem if unit else "it has no unit"
+    found["problem"] = _problem(serving.expectation(spec.name, unit), shown, system) if unit else "it has no unit"
     if found["problem"] and spec.port:
         found["holder"] = app_needs.port_holder(spec.name, spec.port, shown, system)
     return found

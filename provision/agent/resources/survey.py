@@ -57,11 +57,12 @@ class State:
 
 def observe(spec: Spec, system: System) -> State:
     """Look at everything once."""
-    homes = _homes()
-    roots = places.roots(system, spec.roots, homes)
-    found = places.prefixes(roots)
     ours = [units.full(name) for name in app_view.installed(system)]
     running = servers.found(_gpu_processes(system), ours)
+    homes, used = _homes(), [os.path.dirname(one["prefix"]) for one in running if one["prefix"]]
+    beside = [os.path.dirname(folder) for folder in used if os.path.basename(folder) == "envs"]
+    roots = places.roots(system, [*spec.roots, *beside], homes)
+    found = places.prefixes(roots)
     shared = places.shared(system, spec.shared)
     starts = [*(path for path in (*_STARTS, *homes) if os.path.isdir(path)), *(one["directory"] for one in running)]
     links, whole = places.links([start for start in starts if start not in ("", "/")], shared, roots)

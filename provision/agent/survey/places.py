@@ -35,7 +35,11 @@ def roots(system: System, asked: Iterable[str], homes: Iterable[str]) -> List[st
             continue
         above = [os.path.dirname(line.strip().rstrip("/")) for line in lines if line.startswith("/")]
         candidates += [os.path.dirname(path) for path in above if os.path.basename(path) == "envs"]
-    return [path for path in dict.fromkeys(candidates) if os.path.isdir(os.path.join(path, "envs"))]
+    found: Dict[str, str] = {}
+    for path in candidates:
+        if os.path.isdir(os.path.join(path, "envs")):
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
 
 
 def prefixes(found: Iterable[str]) -> List[Dict[str, str]]:
@@ -81,7 +85,7 @@ def links(
             aim = os.path.normpath(os.path.join(os.path.dirname(path), text))
             root = next((one for one in known if aim == one or aim.startswith(one + "/")), "")
             if root:
-                found.append({"path": path, "target": text, "root": root, "missing": not _there(aim, root)})
+                found.append({"path": path, "target": text, "root": root, "missing": not _there(aim)})
     unique = {each["path"]: each for each in found}
     return [unique[path] for path in sorted(unique)], left[0] > 0
 
@@ -111,7 +115,7 @@ def _is_folder(entry: Any, device: int) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_dev == device
 
 
-def _there(path: str, root: str) -> bool:
+def _there(path: str) -> bool:
     """Whether a target is there; a look into a file system that hangs is given up."""
     from ..forked import within
 

@@ -10,6 +10,7 @@ from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 __all__ = [
     "argv",
+    "contained",
     "directory",
     "environment",
     "listening",
@@ -50,6 +51,12 @@ def program(pid: int, proc: str = "/proc") -> str:
 def directory(pid: int, proc: str = "/proc") -> str:
     """The working directory of a process, "" where it is hidden."""
     return _link("%s/%d/cwd" % (proc, pid))
+
+
+def contained(pid: int, proc: str = "/proc") -> bool:
+    """Whether a process sees another file system than we do: it runs in a container."""
+    own, other = _link("%s/self/ns/mnt" % proc), _link("%s/%d/ns/mnt" % (proc, pid))
+    return bool(own and other) and own != other
 
 
 def parent(pid: int, proc: str = "/proc") -> int:

@@ -9,9 +9,11 @@ from typing import Dict, List, Optional, Tuple
 
 __all__ = ["is_secret", "named", "split", "variables"]
 
-_PARTS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY", "AUTH")
-_KEYS = ("KEY", "KEYS", "PASS", "PWD", "PAT")
-_PLAIN = ("PWD", "OLDPWD", "TOKENIZERS_PARALLELISM")
+_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY")
+_PARTS = (*_ENDS, "KEY", "KEYS", "PASS", "PWD", "PAT", "AUTH")
+_PLAIN = ("PWD", "OLDPWD")
+_NOT = ("FILE", "PATH", "DIR", "LIMIT", "COUNT", "LENGTH", "SIZE")
+"""A name that ends so says where a secret is, or how long, and is none."""
 _BEGINNINGS = (
     *("hf_", "sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA"),
     *("ASIA", "AIza", "ya29.", "eyJ", "nvapi-", "dckr_pat_", "npm_", "pypi-", "r8_", "gsk_"),
@@ -26,14 +28,14 @@ def named(name: str) -> bool:
     if upper in _PLAIN:
         return False
     parts = upper.split("_")
-    return any(part in _PARTS or part in _KEYS for part in parts) or any(word in upper for word in _PARTS[:7])
+    return parts[-1] not in _NOT and any(part in _PARTS or part.endswith(_ENDS) for part in parts)
 
 
 def is_secret(value: str) -> bool:
     """Whether a value looks like a secret: a known beginning, a password in a URL, or long and random."""
     if any(value.startswith(start) and len(value) >= len(start) + 8 for start in _BEGINNINGS):
         return True
-    scheme, sign, rest = value.partition("://")
+    _, sign, rest = value.partition("://")
     if sign:
         account = rest.partition("/")[0].rpartition("@")[0]
         return ":" in account or any(_random(part) for part in rest.replace("?", "/").replace("&", "/").split("/"))
@@ -67,9 +69,7 @@ def split(argv: List[str]) -> List[Tuple[str, Optional[str]]]:
         head, sign, value = word.partition("=")
         if option and not word.startswith("-"):
             found.append(("", _name(option)))
-        elif (sign and head.startswith("-") and (named(head) or is_secret(value))) or (
-            sign and not head.startswith("-") and head.isidentifier() and (named(head) or is_secret(value))
-        ):
+        elif sign and _takes_value(head) and (named(head) or is_secret(value)):
             found.append((head + "=", _name(head)))
         elif is_secret(word):
             found.append(("", "ARGUMENT"))
@@ -77,6 +77,11 @@ def split(argv: List[str]) -> List[Tuple[str, Optional[str]]]:
             found.append((word, None))
         option = word if word.startswith("-") and not sign and named(word) else ""
     return found
+
+
+def _takes_value(head: str) -> bool:
+    """Whether a word that goes on with `=` is an option, or a setting as Hydra and others take them."""
+    return head.startswith("-") or head.replace(".", "_").lstrip("+").isidentifier()
 
 
 def variables(environment: Dict[str, str]) -> Tuple[Dict[str, str], List[str]]:

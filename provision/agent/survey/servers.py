@@ -14,29 +14,11 @@ __all__ = ["DROPPED", "HARMFUL", "SHELL", "found"]
 
 SHELL = frozenset(
     (
-        *("_", "HOME", "HOSTNAME", "INVOCATION_ID", "JOURNAL_STREAM", "LANG", "LESSCLOSE", "LESSOPEN", "LOGNAME"),
-        *(
-            "LS_COLORS",
-            "MAIL",
-            "MOTD_SHOWN",
-            "OLDPWD",
-            "PATH",
-            "PS1",
-            "PWD",
-            "SHELL",
-            "SHLVL",
-            "STY",
-            "SYSTEMD_EXEC_PID",
-        ),
-        *("TERM", "TERMCAP", "TMUX", "TMUX_PANE", "USER", "WINDOW", "LANGUAGE", "COLORTERM", "EDITOR", "VISUAL"),
-        *("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "MANAGERPID", "NOTIFY_SOCKET", "MAINPID", "container"),
-        *(
-            "PYTHONNOUSERSITE",
-            "PYTHONUNBUFFERED",
-            "CUDA_VISIBLE_DEVICES",
-            "container_uuid",
-            "container_host_version_id",
-        ),
+        *("_", "HOME", "HOSTNAME", "LANG", "LANGUAGE", "LOGNAME", "MAIL", "OLDPWD", "PATH", "PWD", "SHELL", "SHLVL"),
+        *("USER", "COLORTERM", "DISPLAY", "EDITOR", "LESSCLOSE", "LESSOPEN", "LS_COLORS", "PS1", "STY", "TERM"),
+        *("TERMCAP", "TMUX", "TMUX_PANE", "VISUAL", "WINDOW", "DBUS_SESSION_BUS_ADDRESS", "INVOCATION_ID", "MAINPID"),
+        *("JOURNAL_STREAM", "MANAGERPID", "MOTD_SHOWN", "NOTIFY_SOCKET", "SYSTEMD_EXEC_PID", "container"),
+        *("CUDA_VISIBLE_DEVICES", "PYTHONNOUSERSITE", "PYTHONUNBUFFERED"),
     )
 )
 """What a login, a terminal or systemd sets, and what an app sets by itself."""
@@ -56,7 +38,6 @@ HARMFUL = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")
 """Variables that make a program run something else than its environment."""
 DROPPED = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """Variables that an app sets to this value by itself."""
-_GROUND = ("sshd", "systemd", "init")
 
 
 def found(gpus: Dict[int, List[str]], ours: Iterable[str], proc: str = "/proc") -> List[Dict[str, Any]]:
@@ -85,7 +66,7 @@ def _server(
     main: int, pids: Set[int], listening: Dict[int, Any], gpus: Dict[int, List[str]], proc: str
 ) -> Dict[str, Any]:
     program = running.program(main, proc)
-    prefix = running.prefix_of(program)
+    prefix = None if running.contained(main, proc) else running.prefix_of(program)
     words = running.argv(main, proc)
     environment = running.environment(main, proc)
     plain, secrets = secret.variables(_own(environment))
@@ -105,6 +86,7 @@ def _server(
         "visible": None if visible is None else [part.strip() for part in visible.split(",") if part.strip()],
         "used": sorted({uuid for pid in pids for uuid in gpus.get(pid, [])}),
         "unit": unit_of(main, proc),
+        "contained": running.contained(main, proc),
         "started_by": started_by(main, environment, proc),
     }
 

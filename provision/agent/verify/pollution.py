@@ -32,7 +32,7 @@ def base(system: System, root: str) -> List[Finding]:
     names = [one.name for one in added]
     summary = "base was added to: %s" % ", ".join("`%s`" % name for name in names[:5])
     summary += " and %d more" % (len(names) - 5) if len(names) > 5 else ""
-    mend = "`%s -m pip uninstall ...` or `conda remove`; work in an environment of your own" % _python(root)
+    mend = _taken_out(root, [one.name.split(" ")[0] for one in added])
     told = ["%s, by %s" % (one.name, one.by) for one in added]
     return [failed("environments.base", summary, root, mend, added[0].time, added=told)]
 
@@ -113,8 +113,13 @@ def _newer(path: str, name: str, since: float) -> List[Added]:
     return [Added(name, status.st_mtime, user_name(status.st_uid))]
 
 
-def _python(root: str) -> str:
-    return os.path.join(root, "bin", "python")
+def _taken_out(root: str, names: List[str]) -> str:
+    python = os.path.join(root, "bin", "python")
+    if os.path.exists(python):
+        words = "`%s -m pip uninstall %s` or `conda remove`" % (python, " ".join(names))
+    else:
+        words = "remove it from `%s`, where no python of base uses it" % (records.site_packages(root) or root)
+    return words + "; work in an environment of your own"
 
 
 def _some(names: List[str]) -> str:

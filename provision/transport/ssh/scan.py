@@ -10,7 +10,7 @@ import paramiko
 
 from provision.transport import Target, Unreachable
 from provision.transport.auth import Prompts
-from provision.transport.host_keys import HostKey, KnownHosts, fingerprint, name_of, show
+from provision.transport.host_keys import HostKey, KnownHosts, fingerprint, name_of, public_file, show
 from provision.transport.quick_socket import ProxySocket
 from provision.transport.ssh import known_as, stream_to
 from provision.transport.ssh.handshake import Handshake, describe
@@ -47,6 +47,11 @@ class Scanned:
     def shown(self) -> str:
         """The key as people compare it."""
         return show(self.key.type, self.key.blob)
+
+    @property
+    def file(self) -> str:
+        """Where hosts keep such a key."""
+        return public_file(self.key.type)
 
     @property
     def fingerprint(self) -> str:
