@@ -21,7 +21,7 @@ check: $(STAMP)               ## lint, types and the tests that need no host
 	$(BIN)/pytest -m "not lab and not slow" -n 2
 
 test-more: $(STAMP)           ## long comparisons
-	PROVISION_KILLS=6 $(BIN)/pytest tests/lab/test_main_job.py -k kill_9
+	PROVISION_KILLS=10 $(BIN)/pytest tests/lab/test_main_job.py -k kill_9
 	$(BIN)/python bench/converged.py --hosts 8
 
 bench: $(STAMP)               ## what a run costs that finds nothing to do, beside plain ssh; fails when a bound is missed

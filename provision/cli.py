@@ -292,13 +292,28 @@ def completion(shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
     return 0
 
 
-app.command("provision.adoption.command:adopt", name="adopt")
-app.command("provision.apps:app", name="app")
-app.command("provision.env_commands:app", name="env")
-app.command("provision.lab.cli:app", name="lab")
-app.command("provision.linting:lint", name="lint")
-app.command("provision.onboarding.onboard:onboard", name="onboard")
-app.command("provision.what_if_command:what_if", name="what-if")
+ELSEWHERE = {
+    "adopt": (
+        "provision.adoption.command:adopt",
+        "Read a server that people built by hand, and write the inventory entry, play and roles for it.",
+    ),
+    "app": ("provision.apps:app", "Show, start, stop and restart apps, and read their logs, on all hosts alike."),
+    "env": ("provision.env_commands:app", "Export, import and compare environments as environment.yml."),
+    "lab": ("provision.lab.cli:app", "Boot, show and end a lab of real hosts on this machine."),
+    "lint": ("provision.linting:lint", "Say what is wrong with environment files, without solving them."),
+    "onboard": (
+        "provision.onboarding.onboard:onboard",
+        "Take a fresh server into the inventory and bring it to serving.",
+    ),
+    "what-if": (
+        "provision.what_if_command:what_if",
+        "Say which environments a driver, a GPU or a CUDA would break, from stored facts.",
+    ),
+}
+"""Commands whose arguments are stated where they are built, imported only when they are used."""
+
+for _name, (_place, _help) in ELSEWHERE.items():
+    app.command(_place, name=_name, help=_help)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

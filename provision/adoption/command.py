@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +18,7 @@ from provision.adoption.read import read
 from provision.adoption.survey import Environment
 from provision.adoption.write import need_empty, put, whole
 from provision.conda.commands import lock as lock_files
-from provision.conda.lock import Lock
+from provision.conda.locked import Lock
 from provision.conda.mirrors import Settings
 from provision.errors import ProvisionError
 from provision.inventory import load_inventory
@@ -81,7 +82,7 @@ def _locked(folder: Path, environment: Environment, known: Settings) -> Lock | P
     put(folder, texts)
     path = folder / next(iter(texts))
     try:
-        (done,) = lock_files([path], Settings(**{**vars(known), "locks_directory": None}), report=_say)
+        (done,) = lock_files([path], replace(known, locks_directory=None), report=_say)
     except ProvisionError as error:
         return error
     if done.lock is None:

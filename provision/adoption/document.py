@@ -63,8 +63,8 @@ def _playbook(adopted: Adopted) -> str:
     if tasks:
         play["tasks"] = tasks
     head = (
-        "# `state: adopted`: a process that people started is left alone as long as it is what its app says. Stop it,\n"
-        "# or take the line away, and the next apply starts the app as a service of its own.\n"
+        "# `state: adopted`: a process that people started is left alone as long as it is what its app says.\n"
+        "# Once it is stopped, the next apply starts the app as a service of its own.\n"
     )
     return (head if adopted.apps else "") + _list([play])
 
@@ -84,8 +84,8 @@ def _app(app: App, share: bool) -> dict[str, Any]:
         "variables": {name: plain(value) for name, value in app.variables.items()},
         "secrets": {secret.name: f"{{{{ {secret.variable} }}}}" for secret in app.secrets},
     }
-    left_out = {"root": _ROOT, "user": "root", "port": None, "gpus": [], "share_gpus": False}
-    defaults: dict[str, Any] = {**left_out, "variables": {}, "secrets": {}}
+    defaults: dict[str, Any] = {"root": _ROOT, "user": "root", "port": None, "gpus": [], "share_gpus": False}
+    defaults |= {"variables": {}, "secrets": {}}
     return {key: value for key, value in entry.items() if key not in defaults or value != defaults[key]}
 
 

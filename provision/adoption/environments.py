@@ -7,23 +7,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
 from packaging.utils import canonicalize_name
 
 from provision.adoption.survey import Environment, Left, Survey
 from provision.agent.inspection import differences
 from provision.agent.survey import secret
 from provision.conda.export import environment_yml
-from provision.conda.lock import Lock
-from provision.conda.yaml_text import text_of
+from provision.conda.locked import Lock
 from provision.errors import ProvisionError
 
 __all__ = ["accepted", "environments", "packages_of", "unlike"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _PATH = re.compile(r"/[A-Za-z0-9._+@,~/-]*\Z")
-_TAG = re.compile(r"\+(cu\d{2,3}|cpu|rocm[\d.]+)\Z")
-_OF_TORCH = ("torch", "torchvision", "torchaudio")
 
 
 def environments(survey: Survey, mirrors: Mapping[str, str]) -> Iterator[Environment | Left]:
@@ -61,7 +57,8 @@ def _environment(
     if not listing["packages"]:
         return Left(what, "conda has no package in it", "make a conda environment of it: `provision env import`")
     try:
-        text = _text(name, host, listing, mirrors)
+        title = f"Environment `{name}` of {host}, as installed."
+        text = environment_yml(name, listing, mirrors, title=title).text
     except ProvisionError as error:
         return Left(what, _told(error), error.hint or "make its environment.yml by hand")
     role = name if name not in roles else f"{name}-{place.parts[1]}"
@@ -81,24 +78,6 @@ def packages_of(listing: Mapping[str, Any]) -> tuple[tuple[str, str, str, str], 
     """Kind, name, version and build of what is installed."""
     conda = [("conda", str(p["name"]), str(p["version"]), str(p.get("build", ""))) for p in listing["packages"]]
     return (*conda, *(("pip", canonicalize_name(str(p["name"])), str(p["version"]), "") for p in listing["pip"]))
-
-
-def _text(name: str, host: str, listing: Mapping[str, Any], mirrors: Mapping[str, str]) -> str:
-    """The environment.yml, with the index that builds of torch come from where their version names one."""
-    title = f"Environment `{name}` of {host}, as installed."
-    written = environment_yml(name, listing, mirrors, title=title)
-    tags = [
-        tag[1]
-        for package in listing["pip"]
-        if canonicalize_name(str(package["name"])) in _OF_TORCH and (tag := _TAG.search(str(package["version"])))
-    ]
-    if not tags:
-        return written.text
-    head = "".join(line for line in written.text.splitlines(keepends=True) if line.startswith("#"))
-    document = yaml.safe_load(written.text)
-    pip = document["dependencies"][-1]["pip"]
-    pip[:0] = [f"--extra-index-url https://download.pytorch.org/whl/{tag}" for tag in dict.fromkeys(tags)]
-    return head + text_of(document)
 
 
 def unlike(environment: Environment, lock: Lock) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from provision.adoption.environments import accepted, environments
 from provision.adoption.servers import apps, aside
 from provision.adoption.survey import Adopted, App, Environment, Left, Link, Survey
-from provision.conda.lock import Lock
+from provision.conda.locked import Lock
 from provision.errors import ProvisionError
 from provision.printable import printable
 
@@ -57,7 +57,7 @@ def _links(found: Iterable[Mapping[str, Any]]) -> Iterator[Link | Left]:
         path, target = str(one["path"]), str(one["target"])
         what = f"link `{printable(path)}`"
         if _CONTROL.search(path + target):
-            yield Left(what, "its name holds control characters", "rename it, and adopt again")
+            yield Left(what, "its name holds control characters, or is not UTF-8", "rename it, and adopt again")
         elif one["missing"]:
             yield Left(
                 what, f"`{printable(target)}`, what it points at, does not exist", "remove it, or mend its target"

@@ -31,6 +31,8 @@ def read(host: str, where: Where, roots: Iterable[str], shared: Iterable[str]) -
         raise ProvisionError(f"`{host}` does not name one host", hint="`provision inventory --graph` shows all")
     first = _run(job)
     seen = first.found.get(0)
+    if first.failed:
+        raise ProvisionError(f"`{host}` cannot be surveyed", cause=first.failed[0], exit_code=2)
     if seen is None:
         return None, first.tally.exit_code or 2
     paths = [str(one["path"]) for one in seen["environments"] if one["kind"] == "directory"]
@@ -40,7 +42,9 @@ def read(host: str, where: Where, roots: Iterable[str], shared: Iterable[str]) -
     if second.tally.exit_code & 4:
         return None, second.tally.exit_code
     listings = {paths[number]: found for number, found in second.found.items()}
-    return Survey(job.hosts[0][0], seen, listings, {paths[n]: why for n, why in second.failed.items()}), 0
+    unread = {path: second.failed.get(number, "it was not read") for number, path in enumerate(paths)}
+    unread = {path: why for path, why in unread.items() if path not in listings}
+    return Survey(job.hosts[0][0], seen, listings, unread), second.tally.exit_code
 
 
 def _listings(host: str, where: Where, paths: Iterable[str]) -> Job:

@@ -35,6 +35,10 @@ def apps(seen: Mapping[str, Any], taken: Sequence[Environment]) -> Iterator[App 
             continue
         app = _app(server, environment, seen["devices"], names)
         yield app
+        for name, value in server["harmful"].items():
+            why = f"apps do not have it of themselves; it is {printable(str(value))}"
+            mend = "install into the environment what that leads to, or write it under `variables`"
+            yield Left(f"variable {name} of app `{app.name}`", why, mend)
         if seen["devices"] and server["visible"] is None and not app.gpus:
             why = "neither CUDA_VISIBLE_DEVICES nor nvidia-smi says which it uses"
             yield Left(f"GPUs of app `{app.name}`", why, "write them under `gpus` before it becomes a unit")
@@ -73,9 +77,6 @@ def _reasons(server: Mapping[str, Any], environment: Environment | None) -> Iter
                 f"word {at + 1} of its command line is a secret ({printable(str(secret))})",
                 "let it read that from a variable: a command line can be read by everybody on the host",
             )
-    if server["harmful"]:
-        listed = ", ".join(map(str, server["harmful"]))
-        yield f"it runs with {listed}, which apps never have", "install into the environment what that leads to"
     if len(server["ports"]) > 1:
         listed = ", ".join(map(str, server["ports"]))
         yield f"it listens on several ports ({listed}), an app says one", "write it by hand, with the port people use"

@@ -18,7 +18,7 @@ __all__ = ["file_hash", "find_generation", "need_gpus", "need_own_unit", "need_u
 def port_holder(name: str, port: int, shown: Dict[str, str], system: System) -> Optional[str]:
     """Who but the app's own unit listens on its port, in words; None where nobody does, or leaves in this plan."""
     own = processes.of_unit(name, int(shown.get("MainPID") or 0), shown.get("ControlGroup", ""))
-    sockets = ports.listeners(port)
+    sockets = ports.known(system, port)
     pid = ports.owner(sockets, own)
     if not sockets or pid in own:
         return None

@@ -11,7 +11,7 @@ from .record import record
 if TYPE_CHECKING:
     from .system import System
 
-__all__ = ["Listener", "answer", "listeners", "owner", "parse", "reachable"]
+__all__ = ["Listener", "answer", "known", "listeners", "owner", "parse", "reachable"]
 
 _LISTEN = "0A"
 
@@ -34,6 +34,12 @@ def answer(_system: System, subjects: Sequence[str]) -> Dict[str, List[Listener]
     """The sockets of several ports, read once: the kernel walks its whole table for each reading."""
     tables = _tables()
     return {port: [socket for lines in tables for socket in parse(lines, int(port))] for port in subjects}
+
+
+def known(system: System, port: int) -> List[Listener]:
+    """The sockets of a port as they were read for all steps of the batch, else as they are now."""
+    asked: Optional[List[Listener]] = system.answers.get(("port", str(port)))
+    return listeners(port) if asked is None else asked
 
 
 def _tables() -> List[List[str]]:

@@ -6,6 +6,7 @@ tasks/manage-environments.html#creating-an-environment-file-manually, and `conda
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = ["Written", "channels_of", "environment_yml", "explicit"]
 
 Listing = Mapping[str, Any]
 """The fields of `conda_list`: `packages`, `pip`, `python`, `variables`, …"""
+_TORCH_BUILD = re.compile(r"\Atorch(?:vision|audio)? \S+\+(cu\d{2,3}|cpu|rocm[\d.]+)\Z")
 _FIRST = ("pytorch", "nvidia")
 """Channels that come before others: with strict priority theirs are the builds that were meant."""
 
@@ -55,7 +57,7 @@ def environment_yml(
     document: dict[str, Any] = {
         "name": name,
         "channels": channels_of(packages, mirrors) or ["conda-forge", "nodefaults"],
-        "dependencies": [*conda, *([{"pip": pip}] if pip else [])],
+        "dependencies": [*conda, *([{"pip": [*_indexes(listing["pip"]), *pip]}] if pip else [])],
     }
     if listing.get("variables"):
         document["variables"] = dict(listing["variables"])
@@ -119,6 +121,17 @@ def _pip_lines(packages: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[s
         else:
             notes.append(f"not written: {package['name']}, whose version its metadata does not say")
     return lines, notes
+
+
+def _indexes(packages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The indexes of torch's own builds, which PyPI does not have: `2.0.1+cu118` names the one that it came from.
+
+    Source: https://pytorch.org/get-started/previous-versions/
+    """
+    found = [
+        match[1] for package in packages if (match := _TORCH_BUILD.search(f"{package['name']} {package['version']}"))
+    ]
+    return [f"--extra-index-url https://download.pytorch.org/whl/{tag}" for tag in dict.fromkeys(found)]
 
 
 def _overlaid(conda: Iterable[Mapping[str, Any]], pip: Iterable[Mapping[str, Any]]) -> list[str]:

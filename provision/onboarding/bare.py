@@ -31,6 +31,8 @@ if v=$("$1" -c "import sys; print(sys.version_info >= (3, 8) and 1 or 0)" 2>/dev
 then echo "provision-bare:python=$v"; fi;
 for m in %s; do if command -v $m >/dev/null 2>&1; then echo provision-bare:manager=$m; break; fi; done
 """
+_ONE_TRY = 'IFS= read -r word; printf "%s\\n" "$word" | sudo -S -p "" -- /bin/sh -c "$1"'
+"""sudo reads one line and then an end: a wrong password is refused, and not asked for again without end."""
 _LIMIT = 1 << 20
 
 
@@ -77,8 +79,11 @@ def parse(said: str) -> Bare:
 def bootstrap(bare: Bare, *, password: bool) -> str:
     """The command that installs Python, by sudo where needed; with a password it is read from standard input."""
     script = f"({INSTALLS[bare.manager]}) </dev/null"
-    sudo = ["sudo", *(("-S", "-p", "") if password else ("-n",)), "--"]
-    return shlex.join([*([] if bare.root else sudo), "/bin/sh", "-c", script])
+    if bare.root:
+        return shlex.join(["/bin/sh", "-c", script])
+    if password:
+        return shlex.join(["/bin/sh", "-c", _ONE_TRY, "sh", script])
+    return shlex.join(["sudo", "-n", "--", "/bin/sh", "-c", script])
 
 
 def missing(name: str, python: str, bare: Bare, again: str) -> ProvisionError:

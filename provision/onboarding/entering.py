@@ -13,7 +13,7 @@ from provision.onboarding.keys import INSTALL, PublicKey, installed
 from provision.transport import Connection, Target, Unreachable
 from provision.transport.auth import Prompts
 
-__all__ = ["enter", "install", "with_python"]
+__all__ = ["enter", "install", "prove", "with_python"]
 
 BOOTSTRAP_DEADLINE = 600.0
 """Seconds that a package manager may take to bring Python."""
@@ -34,10 +34,10 @@ def enter(target: Target, key: PublicKey | None, prompts: Prompts) -> Connection
         return None
 
 
-def install(target: Target, key: PublicKey, prompts: Prompts) -> tuple[str, Connection]:
-    """Add the key for the target's user, whose password the target has, and come in by it.
+def install(target: Target, key: PublicKey, prompts: Prompts) -> tuple[str, str]:
+    """Add the key for the target's user, whose password the target has: "added" or "present", and the user's name.
 
-    Gives "added" or "present" with the connection. Raises Unreachable, and ProvisionError where the key is not taken.
+    Raises Unreachable, and ProvisionError where it cannot be written.
     """
     from provision.transport.ssh import connect
 
@@ -54,16 +54,21 @@ def install(target: Target, key: PublicKey, prompts: Prompts) -> tuple[str, Conn
             hint=f"whose are ~{connection.user} and ~{connection.user}/.ssh there, and is the disk full?",
             exit_code=2,
         )
+    return word, connection.user
+
+
+def prove(target: Target, key: PublicKey, prompts: Prompts) -> Connection:
+    """A connection by the key alone, which stands there now; raises ProvisionError where it is still not accepted."""
     entered = enter(target, key, prompts)
     if entered is None:
         raise ProvisionError(
             f"{target.name} does not accept the key that stands in its authorized_keys",
-            cause=f"`{key.private}` was offered for `{connection.user}`",
+            cause=f"`{key.private}` was offered" + (f" for `{target.user}`" if target.user else ""),
             hint="sshd's log there says why: `PubkeyAuthentication`, `AuthorizedKeysFile`, an option before the key,\n"
-            f"or a home that others may write (chmod go-w ~{connection.user})",
+            "or a home that others may write (chmod go-w ~)",
             exit_code=2,
         )
-    return word, entered
+    return entered
 
 
 def with_python(connection: Connection, target: Target, *, bootstrap: bool, again: str) -> str:
@@ -80,7 +85,7 @@ def with_python(connection: Connection, target: Target, *, bootstrap: bool, agai
     if _looked(connection, target).python != "there":
         raise ProvisionError(
             f"Python could not be installed on {target.name}",
-            cause=f"{answers.manager} ended with code {ended.code}" + (f":\n{ended.tail}" if ended.tail else ""),
+            cause=f"what should bring it ended with code {ended.code}" + (f":\n{ended.tail}" if ended.tail else ""),
             hint="mend what it says (network, mirrors, sudo: `-K`), then run again",
             exit_code=2,
         )

@@ -66,7 +66,8 @@ def description(facts: Mapping[str, Any]) -> str:
 def lines(looked: Looked, fit: Fit) -> Iterator[str]:
     """Everything that is said of one host, one line each, the good first."""
     yield description(looked.facts)
-    yield ", ".join(part for part in (_free(looked.findings), fit.root) if part)
+    if also := ", ".join(part for part in (_free(looked.findings), fit.root) if part):
+        yield also
     for verdict in fit.now:
         if verdict.state == "runs":
             yield f"fits: environment {verdict.environment}" + (f" ({verdict.file.name})" if verdict.file else "")
@@ -111,12 +112,12 @@ _OTHER = "choose another --group or --playbook for it, or give the environment a
 
 def _free(findings: Sequence[Finding]) -> str:
     """How much is free on the disks that were looked at."""
-    free = {one.subject: one.detail["free"] for one in findings if one.subject and "free" in one.detail}
-    return (
-        "free: " + ", ".join(f"{int(size) / (1 << 30):.1f} GiB at {path}" for path, size in free.items())
-        if free
-        else ""
-    )
+    free = {one.subject: int(one.detail["free"]) for one in findings if one.subject and "free" in one.detail}
+    return "free: " + ", ".join(f"{_size(size)} at {path}" for path, size in free.items()) if free else ""
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count >> 20} MiB"
 
 
 def _gpus(gpu: Mapping[str, Any]) -> str:

@@ -36,24 +36,29 @@ INSTALL = shlex.join(["/bin/sh", "-c", _SCRIPT.replace("\n", " ").strip()])
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key pair's files, and the line that lets its owner in. `written`: as the operator named it."""
+    """A key pair by its private file; `written` is its name for people."""
 
     private: Path
-    line: str
-    written: str = ""
+    written: str
+
+    @property
+    def line(self) -> str:
+        """The line that lets its owner in, from the public file; raises ProvisionError."""
+        return _line(self.private, self.written)
 
 
 def choose(named: Path | None, usual: Sequence[str]) -> PublicKey | None:
-    """The key that was named, private part or public, else the first of the usual ones that has a public part.
+    """The key that was named, private part or public, else the first of the usual ones that is there.
 
-    None where none of the usual ones is there. Raises ProvisionError for a named one that is of no use.
+    None where none is. Raises ProvisionError for a named one that is of no use.
     """
     if named is not None:
         private = Path(at_home(str(named)))
-        private = private.with_suffix("") if private.suffix == ".pub" else private
-        return PublicKey(private, _line(private, str(named)), str(named).removesuffix(".pub"))
-    found = [Path(path) for path in usual if Path(path).is_file() or Path(f"{path}.pub").is_file()]
-    return PublicKey(found[0], _line(found[0], str(found[0]))) if found else None
+        chosen = PublicKey(private.with_suffix("") if private.suffix == ".pub" else private, str(named))
+        _ = chosen.line  # of no use: said before a host is touched
+        return chosen
+    found = [path for path in usual if Path(path).is_file() or Path(f"{path}.pub").is_file()]
+    return PublicKey(Path(found[0]), found[0]) if found else None
 
 
 def installed(said: str) -> str:

@@ -143,12 +143,13 @@ def _enter(row: Row) -> None:
 
 
 def _install(row: Row) -> None:
-    from provision.onboarding.entering import install
+    from provision.onboarding.entering import install, prove
 
     assert row.key is not None
-    word, row.connection = install(row.target, row.key, prompts())
+    word, user = install(row.target, row.key, prompts())
     if word == "added":
-        row.left.append(f"our key in authorized_keys of {row.connection.user} there")
+        row.left.append(f"our key in authorized_keys of {user} there")
+    row.connection = prove(row.target, row.key, prompts())
 
 
 def _password(rows: Sequence[Row]) -> str | None:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,9 @@ def looked(job: Job, playbook: str, apply: str, depth: Depth, *, live: bool = Fa
     execute(replace(job, run=run, compilers=gatherers), collected)
     return Verdict(
         playbook=playbook,
-        hosts=tuple(collected.verdict(host, gatherer.findings()) for host, gatherer in gatherers.items()),
+        hosts=tuple(
+            collected.verdict(host, gatherer.findings(), gatherer.spent) for host, gatherer in gatherers.items()
+        ),
         deep=depth.deep,
         interrupted=collected.interrupted,
         seconds=collected.seconds,
@@ -125,7 +128,7 @@ class Collected:
         if self._screen:
             self._screen.close()
 
-    def verdict(self, host: str, findings: list[Finding]) -> HostVerdict:
+    def verdict(self, host: str, findings: list[Finding], spent: Mapping[str, float] | None = None) -> HostVerdict:
         """The host's verdict from its findings and from how it was reached."""
         connected, error = self._connected.get(host), self._errors.get(host)
         facts = connected.facts if connected else {}
@@ -135,6 +138,7 @@ class Collected:
             unreachable=isinstance(error, HostUnreachable),
             seconds=self._spent.get(host, 0.0),
             facts=facts,
+            spent={"reachable": connected.seconds if connected else 0.0, **(spent or {})},
             simulated=bool(facts.get("simulated")),
         )
 

@@ -40,6 +40,7 @@ def _host(host: HostVerdict) -> dict[str, Any]:
         "simulated": host.simulated,
         "seconds": round(host.seconds, 3),
         "rungs": dict(host.rungs),
+        "spent": {rung: round(seconds, 4) for rung, seconds in host.spent.items()},
         "findings": [_finding(finding) for finding in host.findings],
         "facts": dict(host.facts),
     }

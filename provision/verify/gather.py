@@ -45,6 +45,8 @@ class Gatherer:
         self._apply = apply
         self._reach = apply.removeprefix(f"{drift.APPLY} {shlex.quote(playbook)} ")
         self._depth = depth
+        self.spent: dict[str, float] = {}
+        """Seconds that the host took for each rung."""
         self._findings: list[Finding] = []
         self._named = Named()
         self._made: Mapping[str, Any] | None = None
@@ -165,13 +167,18 @@ class Gatherer:
     def _step(self, planned: PlannedStep, result: Result) -> None:
         if planned.handler:  # it runs only because of what differs, which is told already
             return
+        self._took(drift.rung_of(planned.step.resource), result)
         finding = drift.of_step(planned, result)
         if finding is not None:
             self._findings.append(self._addressed(finding))
         elif result.status == "ok":
             self._right += 1
 
+    def _took(self, rung: str, result: Result) -> None:
+        self.spent[rung] = self.spent.get(rung, 0.0) + result.seconds
+
     def _seen(self, look: Look, result: Result) -> None:
+        self._took(_rung_of(look), result)
         if result.status == "failed":
             self._findings.append(_not_looked(look, result))
         elif look.resource == "verify_made":
@@ -198,10 +205,14 @@ def _numbered(cursor: Cursor, steps: Sequence[PlannedStep]) -> Cursor:
     return replace(cursor, next_id=cursor.next_id + len(steps))
 
 
+def _rung_of(look: Look) -> str:
+    return _RUNG_OF_LOOK.get(look.resource, look.resource.removeprefix("verify_"))
+
+
 def _not_looked(look: Look, result: Result) -> Finding:
     """A look that could not be made is no proof that all is well."""
     error = result.error or {}
-    rung = _RUNG_OF_LOOK.get(look.resource, look.resource.removeprefix("verify_"))
+    rung = _rung_of(look)
     detail = {"cause": str(error["cause"])} if error.get("cause") else {}
     summary = f"{look.title} could not be looked at: {error.get('summary') or 'the step failed'}"
     return Finding(rung, f"{rung}.look", "failed", summary, detail=detail, mend=str(error.get("hint") or ""))

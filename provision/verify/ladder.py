@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
@@ -86,7 +86,8 @@ class Finding:
 class HostVerdict:
     """One host's ladder. `rungs`: each rung's state, one of the statuses of findings or NOT_REACHED.
 
-    `findings` are those of the rungs that were reached, `broken` is the rung that stopped the host.
+    `findings` are those of the rungs that were reached, `broken` is the rung that stopped the host. `spent`: seconds
+    that the host itself took for each rung.
     """
 
     host: str
@@ -97,6 +98,7 @@ class HostVerdict:
     simulated: bool = False
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def judge(
     unreachable: bool = False,
     seconds: float = 0.0,
     facts: Mapping[str, Any] | None = None,
+    spent: Mapping[str, float] | None = None,
     simulated: bool = False,
 ) -> HostVerdict:
     """The verdict of a host: its rungs up to the first broken one."""
@@ -173,6 +176,7 @@ def judge(
         simulated=simulated or any(finding.simulated for finding in reached),
         seconds=seconds,
         facts=dict(facts or {}),
+        spent=dict(spent or {}),
     )
 
 
@@ -188,7 +192,12 @@ def _told_once(findings: Iterable[Finding]) -> list[Finding]:
         for each in known
         if not (each.detail.get("drift") and each.subject and (each.rung, each.subject) in probed)
     ]
-    return list({repr(each): each for each in told}.values())
+    return list({repr(replace(each, detail=_placeless(each))): each for each in reversed(told)}.values())[::-1]
+
+
+def _placeless(finding: Finding) -> dict[str, Any]:
+    """Its details without the task that says how it should be: several may say so of one thing."""
+    return {key: value for key, value in finding.detail.items() if key != "where"}
 
 
 def _says_more(finding: Finding) -> bool:

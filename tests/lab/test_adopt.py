@@ -23,6 +23,7 @@ pytestmark = pytest.mark.lab
 CONDA = ["python=3.11", "pip", "numpy=1.26.4"]
 PIP = {"chat-torch20": ["fastapi==0.103.2", "uvicorn==0.32.0"], "draw-torch20": ["safetensors==0.4.5"]}
 SECRET = "hf_aVeryLongSecretOfThisTest"
+ADOPT = ("adopt", "gpu-01", "-o")
 ROOT = "/srv/conda"
 SAME_PATH = f'mount -t tmpfs tmpfs /srv && mkdir {ROOT} && mount --bind "$0" {ROOT} && exec "$@"'
 SERVER = """
@@ -63,6 +64,7 @@ def host(fleet: Lab, tmp_path_factory: pytest.TempPathFactory) -> Host:
     made.run(["ln", "-s", "/data/models", "/srv/chat/models"])
     made.run(["ln", "-s", "../../data/models", "/srv/draw/models"])
     made.run(["ln", "-s", "/data/lost", "/srv/draw/lost"])
+    (made.root / "srv/draw" / os.fsdecode(b"no-utf8-\xff")).symlink_to("/data/models")
     _start(
         made,
         "chat",
@@ -74,7 +76,15 @@ def host(fleet: Lab, tmp_path_factory: pytest.TempPathFactory) -> Host:
     )
     _start(made, "draw", "draw-torch20", "server.py 7002", CUDA_VISIBLE_DEVICES="1")
     _start(made, "draw", "draw-torch20", f"server.py 7003 --api-key {SECRET}", CUDA_VISIBLE_DEVICES="")
-    for port in (7001, 7002, 7003):
+    old = made.root / ROOT.lstrip("/") / "envs/old-torch20/conda-meta"
+    old.mkdir(parents=True)
+    (old / "python-2.7.json").write_text(
+        '{"name": "python", "version": "2.7.1", "build": "0", "channel": "conda-forge"}'
+    )
+    unit = f"[Service]\nWorkingDirectory=/srv/draw\nExecStart={ROOT}/envs/draw-torch20/bin/python server.py 7004\n"
+    (made.root / "etc/systemd/system/paint.service").write_text(unit)
+    made.run(["systemctl", "start", "paint"])
+    for port in (7001, 7002, 7003, 7004):
         _listens(made, port)
     return made
 
@@ -84,18 +94,8 @@ def _environment(lab: Lab, host: Host, cache: Path, name: str, packages: list[st
     channels = [url(lab.record, f"conda/{each}") for each in channel.CHANNELS]
     (host.root / ROOT.lstrip("/") / "envs").mkdir(parents=True, exist_ok=True)
     arguments = json.dumps([channels, CONDA, "12.2", f"{ROOT}/envs/{name}", str(cache)])
-    argv = [
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        SAME_PATH,
-        str(host.root / ROOT.lstrip("/")),
-        sys.executable,
-        "-c",
-        INSTALL,
-        arguments,
-    ]
+    place = ["unshare", "--mount", "sh", "-c", SAME_PATH, str(host.root / ROOT.lstrip("/"))]
+    argv = [*place, sys.executable, "-c", INSTALL, arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     pip = [f"{ROOT}/envs/{name}/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -124,30 +124,23 @@ def _seen(host: Host) -> str:
 
 def test_adopt_then_plan_shows_nothing(fleet: Lab, host: Host, tmp_path: Path) -> None:
     before, target = _seen(host), tmp_path / "adopted"
-    done = provision(
-        "adopt",
-        "gpu-01",
-        "-o",
-        str(target),
-        "--root",
-        ROOT,
-        "--format",
-        "json",
-        "-i",
-        str(fleet.inventory),
-        cwd=tmp_path,
-    )
+    done = provision(*ADOPT, str(target), "--root", ROOT, "--format", "json", "-i", str(fleet.inventory), cwd=tmp_path)
     report = json.loads(done.stdout)
-    print(done.stderr, json.dumps(report, indent=1))
     assert [each["name"] for each in report["environments"]] == ["chat-torch20", "draw-torch20"]
-    assert [(app["name"], app["port"], app["gpus"]) for app in report["apps"]] == [
-        ("chat", 7001, ["0"]),
-        ("draw", 7002, ["1"]),
+    apps = [(app["name"], app["port"], app["gpus"], app["started_by"]) for app in report["apps"]]
+    assert sorted(apps) == [
+        ("chat", 7001, ["0"], "hand"),
+        ("draw", 7002, ["1"], "hand"),
+        ("paint", 7004, [], "systemd"),
     ]
     assert [link["path"] for link in report["links"]] == ["/srv/chat/models", "/srv/draw/models"]
     assert report["secrets"] == [{"app": "chat", "name": "HF_TOKEN", "variable": "chat_hf_token"}]
-    secret, lost = report["left"]
+    old, secret, gpus, lost, unwritable = report["left"]
+    assert "/srv/draw/no-utf8-" in unwritable["what"] and "rename it" in unwritable["mend"]
+    assert "old-torch20" in old["what"] and "cannot be locked" in old["why"] and "not-taken-over/" in old["mend"]
+    assert (target / "not-taken-over/old-torch20/environment.yml").exists()
     assert "7003" in secret["what"] and "a secret (API_KEY)" in secret["why"] and "variable" in secret["mend"]
+    assert gpus["what"] == "GPUs of app `paint`" and "`gpus`" in gpus["mend"]
     assert "/srv/draw/lost" in lost["what"] and "/data/lost" in lost["why"] and lost["mend"]
     written = [path for path in target.rglob("*") if path.is_file()]
     assert not [path for path in written if SECRET in path.read_text()] and SECRET not in done.stdout + done.stderr
@@ -156,12 +149,12 @@ def test_adopt_then_plan_shows_nothing(fleet: Lab, host: Host, tmp_path: Path) -
     assert "changed" not in plan.stdout
     provision("apply", "playbook.yaml", "-y", cwd=target)
     assert _seen(host) == before, "apply changed what it had accepted"
-    provision("adopt", "gpu-01", "-o", str(target), "-i", str(fleet.inventory), cwd=tmp_path, code=1)
+    provision(*ADOPT, str(target), "-i", str(fleet.inventory), cwd=tmp_path, code=1)
 
 
 def test_a_server_that_ended_becomes_a_unit_once_its_secret_has_a_value(fleet: Lab, host: Host, tmp_path: Path) -> None:
     target = tmp_path / "adopted"
-    provision("adopt", "gpu-01", "-o", str(target), "--root", ROOT, "-i", str(fleet.inventory), cwd=tmp_path)
+    provision(*ADOPT, str(target), "-i", str(fleet.inventory), cwd=tmp_path)
     host.run(["pkill", "-f", "server.py 7001"])
     refused = provision("apply", "playbook.yaml", "-y", cwd=target, code=2)
     assert "`HF_TOKEN` has no value" in refused.stdout + refused.stderr

@@ -18,7 +18,7 @@ from provision.lab.fleet import Lab
 pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parents[2]
-_ASKING = ("apply", "offboard", "rollback")
+_ASKING = ("apply", "offboard", "onboard", "rollback")
 _AWAY = ("lab", "completion")
 """Commands that read no inventory."""
 _OWN_SERVERS = re.compile(r"^## Your own servers\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

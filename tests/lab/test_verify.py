@@ -108,7 +108,7 @@ def healthy(told: dict[str, Any], host: Host) -> None:
 class Breakage:
     """What breaks a host, and the rung, check, subject and mend that name it.
 
-    In the mend `APPLY` is the apply of this host, `ON` the options that name it. `options`: what verify needs to see it.
+    In the mend `APPLY` is the apply of this host, `ON` the options that name it.
     """
 
     act: Callable[[Host], Back]
@@ -131,19 +131,20 @@ class Breakage:
         assert {seen["rungs"][above] for above in RUNGS[RUNGS.index(self.rung) + 1 :]} <= {NOT_REACHED}
 
 
+SITE = "lib/python3.11/site-packages"
 FIRST = {
     1: Breakage(broken.removed_package, "environments.packages", ENVIRONMENT, "APPLY"),
     2: Breakage(
         broken.pip_into_base,
         "environments.base",
         "/opt/conda",
-        "X",
+        f"remove it from `/opt/conda/{SITE}`, where no python of base uses it; work in an environment of your own",
     ),
     3: Breakage(
         broken.torch_of_a_user,
         "environments.user_packages",
         "root",
-        "X",
+        f"as `root`: `python -m pip uninstall ...`, or move `/root/.local/{SITE}` away",
     ),
     4: Breakage(
         broken.directory_for_link,
@@ -151,13 +152,26 @@ FIRST = {
         f"{SOURCE}/assets",
         "move what is there into `/data/shared-assets`, then APPLY",
     ),
-    5: Breakage(broken.full_data, "shared_data.free", "/data", "X"),
-    6: Breakage(broken.hanging_mount, "system.mount", "/mnt/hanging", "X"),
-    7: Breakage(broken.without_sshd, "reachable.connection", "", "X"),
+    5: Breakage(
+        broken.full_data, "shared_data.free", "/data", "see what takes it: `sudo du -xh -d2 /data | sort -h | tail`"
+    ),
+    6: Breakage(
+        broken.hanging_mount,
+        "system.mount",
+        "/mnt/hanging",
+        "see its process; `sudo umount -l /mnt/hanging && sudo mount /mnt/hanging` once that answers",
+    ),
+    7: Breakage(
+        broken.without_sshd,
+        "reachable.connection",
+        "",
+        "is sshd running there, and is the port right (`ansible_port`)?",
+    ),
 }
 SECOND = {
+    1: Breakage(broken.unmounted_data, "system.mount", "/data", "`sudo mount /data`, and see that /etc/fstab has it"),
     2: Breakage(broken.stopped_unit, "apps.state", APP, f"`provision app start {APP} ON`"),
-    3: Breakage(broken.taken_port, "apps.port", APP, "stop that process"),
+    3: Breakage(broken.taken_port, "apps.port", APP, f"stop that process, then `provision app restart {APP} ON`"),
     4: Breakage(broken.newer_configuration, "apps.digest", APP, "APPLY"),
     5: Breakage(
         broken.broken_app,
@@ -165,15 +179,29 @@ SECOND = {
         APP,
         f"see `provision app logs {APP} ON`, then `provision app restart {APP} ON`",
     ),
-    6: Breakage(broken.clock_ahead, "system.clock", "", "X"),
-    7: Breakage(broken.old_driver, "driver.floor", ENVIRONMENT, "X"),
-    8: Breakage(broken.unmounted_data, "shared_data.mount", "/data", "X"),
+    6: Breakage(
+        broken.clock_ahead,
+        "system.clock",
+        "",
+        "`sudo timedatectl set-ntp true`, and see `timedatectl timesync-status`",
+    ),
+    7: Breakage(
+        broken.old_driver,
+        "driver.floor",
+        ENVIRONMENT,
+        "upgrade the driver (role `nvidia`), or lock an environment for an older CUDA",
+    ),
 }
 THIRD = {
-    1: Breakage(broken.edited_file, "environments.files", ENVIRONMENT, "APPLY"),
-    2: Breakage(broken.edited_configuration, "configuration.file", f"/etc/{APP}/config.json", "APPLY"),
-    3: Breakage(broken.module_of_another_version, "driver.library", "", "X"),
-    7: Breakage(broken.lost_gpu, "driver.count", "", "X"),
+    5: Breakage(broken.edited_file, "environments.files", ENVIRONMENT, "APPLY"),
+    6: Breakage(broken.edited_configuration, "configuration.file", f"/etc/{APP}/config.json", "APPLY"),
+    7: Breakage(broken.module_of_another_version, "driver.library", "", "reboot the host: `sudo systemctl reboot`"),
+    8: Breakage(
+        broken.lost_gpu,
+        "driver.count",
+        "",
+        "see `sudo dmesg | grep -i xid`; then drain the host and power-cycle it",
+    ),
 }
 """By the host's number: what is broken in each round."""
 
@@ -216,7 +244,7 @@ def test_files_configuration_and_gpus_of_which_one_is_busy(fleet: Fleet) -> None
     skipped = [each["summary"] for each in products if each["status"] == "skipped"]
     assert any(summary.startswith("GPU 0: busy: not probed; `python` (pid ") for summary in skipped)
     assert sum(each["status"] == "ok" for each in products) == 7
-    fleet.apply("-l", "gpu-01,gpu-02")
+    fleet.apply("-l", "gpu-05,gpu-06")
 
 
 def everything(host: Host) -> set[str]:

@@ -14,7 +14,7 @@ from .. import app_view, leaving, supervisor_files
 from ..record import record
 from ..resource import Action, Emit, Verb
 from ..system import System
-from ..verify import made
+from ..verify import made, traces
 from . import app, conda_env
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
@@ -174,7 +174,7 @@ def _stays(system: System, roots: List[str]) -> List[str]:
 def _created(system: System) -> List[Tuple[str, str]]:
     """(resource, target) of everything that was made here and not removed since, the oldest first."""
     there: Dict[Tuple[str, str], None] = {}
-    for line in made.changes(system):
+    for line in traces.changes(system):
         for action in line.get("actions") or []:
             key = (str(line.get("resource")), str(action.get("target", "")))
             if action.get("verb") == "remove":

@@ -56,8 +56,9 @@ class State:
 
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
-    """One `systemctl show` serves all apps of a batch."""
-    return [("unit", units.full(spec.app["name"]))]
+    """One question to their keeper, and one to the kernel, serve all apps of a batch."""
+    asked, port = [("unit", units.full(spec.app["name"]))], spec.app.get("port")
+    return [*asked, ("port", str(port))] if port else asked
 
 
 def observe(spec: Spec, system: System) -> State:

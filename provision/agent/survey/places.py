@@ -86,7 +86,7 @@ def links(
             root = next((one for one in known if aim == one or aim.startswith(one + "/")), "")
             if root:
                 found.append({"path": path, "target": text, "root": root, "missing": not _there(aim)})
-    unique = {each["path"]: each for each in found}
+    unique = {str(each["path"]): each for each in found}
     return [unique[path] for path in sorted(unique)], left[0] > 0
 
 

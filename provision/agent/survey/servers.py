@@ -5,7 +5,7 @@ Secrets stay here: of a word or variable that is one, only the name is given out
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Set
+from typing import Any, Dict, Iterable, List, Set, Tuple
 
 from .. import processes
 from . import running, secret
@@ -36,6 +36,7 @@ _SHELL_BEGINNINGS = (
 )
 HARMFUL = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")
 """Variables that make a program run something else than its environment."""
+_LOOPBACK = ("0100007F", "00000000000000000000000001000000")
 DROPPED = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """Variables that an app sets to this value by itself."""
 
@@ -80,15 +81,21 @@ def _server(
         "directory": running.directory(main, proc),
         "user": running.user(main, proc),
         "variables": {name: value for name, value in plain.items() if name not in HARMFUL},
-        "harmful": sorted(name for name in plain if name in HARMFUL),
+        "harmful": {name: value for name, value in plain.items() if name in HARMFUL},
         "secrets": secrets,
-        "ports": sorted({port for _, port in sockets}),
+        "ports": _ports(sockets),
         "visible": None if visible is None else [part.strip() for part in visible.split(",") if part.strip()],
         "used": sorted({uuid for pid in pids for uuid in gpus.get(pid, [])}),
         "unit": unit_of(main, proc),
         "contained": running.contained(main, proc),
         "started_by": started_by(main, environment, proc),
     }
+
+
+def _ports(sockets: List[Tuple[str, int]]) -> List[int]:
+    """The ports that others can reach; those of the loopback only where there is no other."""
+    open_to_all = [port for address, port in sockets if address not in _LOOPBACK]
+    return sorted(set(open_to_all or (port for _, port in sockets)))
 
 
 def started_by(pid: int, environment: Dict[str, str], proc: str = "/proc") -> str:

@@ -48,7 +48,7 @@ def look(spec: Spec, system: System) -> List[Finding]:
     if running["status"] != "ok":
         return found
     found += [*_restarts(spec, wanted, state), *_digest(wanted, state, files)]
-    return found + _health(spec, wanted, state, found)
+    return found + _health(spec, wanted, state, system, found)
 
 
 def _stopped(wanted: app.Spec, state: app.State) -> Finding:
@@ -164,10 +164,11 @@ def _port(wanted: app.Spec, state: app.State, system: System, running: bool) -> 
         return []
     holder = app_needs.port_holder(name, port, state.shown, system)
     if holder:
-        return [failed(check, "port %d belongs to %s" % (port, holder), name, "stop that process", port=port)]
+        mend = "stop that process, then `provision app restart %s`" % name
+        return [failed(check, "port %d belongs to %s" % (port, holder), name, mend, port=port)]
     if not running:
         return []
-    if ports.listeners(port):
+    if ports.known(system, port):
         return [ok(check, "it listens on port %d" % port, name, port=port)]
     age, limit = processes.age(state.pid), float(wanted.health.get("start_timeout", 300))
     if age < limit:
@@ -177,14 +178,14 @@ def _port(wanted: app.Spec, state: app.State, system: System, running: bool) -> 
     return [failed(check, "nothing listens on port %d" % port, name, mend, port=port)]
 
 
-def _health(spec: Spec, wanted: app.Spec, state: app.State, found: List[Finding]) -> List[Finding]:
+def _health(spec: Spec, wanted: app.Spec, state: app.State, system: System, found: List[Finding]) -> List[Finding]:
     check, name, path = "apps.health", wanted.name, wanted.health.get("path")
     if not path or wanted.port is None:
         return [skipped(check, "it has no health check", name)]
     if not any(one["check"] == "apps.port" and one["status"] == "ok" for one in found):
         return [skipped(check, "nothing of it listens", name)]
     began = time.monotonic()
-    address = ports.reachable(ports.listeners(wanted.port)[0])
+    address = ports.reachable(ports.known(system, wanted.port)[0])
     problem = health.judge(health.ask(address, wanted.port, str(path), spec.deadline), _expected(wanted.health))
     url = "http://127.0.0.1:%d%s" % (wanted.port, path)
     if not problem:

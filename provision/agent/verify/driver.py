@@ -55,15 +55,11 @@ def judge(spec: Spec, seen: Seen) -> List[Finding]:
     floors = _floors(spec, seen)
     if not _anything(spec, seen):
         return [*floors, skipped("driver.present", "no GPU is expected, and none is there")]
-    return [
-        *floors,
-        *_nouveau(seen),
-        *_answer(seen),
-        *_module(seen),
-        *_count(spec, seen),
-        *gpu_health.judge(seen.report["gpus"], spec.mig),
-        *_xids(seen),
-    ]
+    answer = _answer(seen)
+    # where the driver does not answer for devices that are there, their number is no news
+    silent = bool(seen.devices.gpus) and any(one["status"] == "failed" for one in answer)
+    gpus = [] if silent else [*_count(spec, seen), *gpu_health.judge(seen.report["gpus"], spec.mig)]
+    return [*floors, *_nouveau(seen), *answer, *_module(seen), *gpus, *_xids(seen)]
 
 
 def _see(spec: Spec, system: System, report: Dict[str, Any]) -> Seen:

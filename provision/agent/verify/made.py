@@ -6,15 +6,15 @@ Must not judge what of it is still wanted; the control node knows that.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from ..system import System
+from .traces import changes
 
-__all__ = ["applications", "changes", "environments", "paths"]
+__all__ = ["applications", "environments", "paths"]
 
 _PATH_MAKERS = ("file", "git", "link")
 _MOST = 2000
-_JOURNAL_LIMIT = 8 << 20
 
 
 def environments(system: System, roots: Sequence[str]) -> List[Dict[str, Any]]:
@@ -77,32 +77,15 @@ def _there(path: str) -> bool:
     return True
 
 
-def changes(system: System) -> Iterator[Dict[str, Any]]:
-    """The journal's lines, the oldest first; a line that is cut or garbled is left out."""
-    import json
-
-    for name in ("changes.1", "changes"):
-        try:
-            data = system.read(os.path.join(system.state_directory, "journal", name), _JOURNAL_LIMIT)
-        except OSError:
-            continue
-        for text in data.splitlines():
-            try:
-                line = json.loads(text.decode())
-            except ValueError:
-                continue
-            if isinstance(line, dict):
-                yield line
-
-
-def _seconds(moment: str) -> Any:
-    import calendar
-    import time
-
-    try:
-        return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
-    except ValueError:
+def _seconds(moment: str) -> Optional[int]:
+    """Seconds of the epoch of a moment like 2026-11-24T20:16:00Z. By hand: `strptime` costs more than all the rest."""
+    words = moment.replace("T", "-").replace(":", "-").rstrip("Z").split("-")
+    if len(words) != 6 or not all(word.isdigit() for word in words):
         return None
+    year, month, day, hour, minute, second = map(int, words)
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)  # the leap day is a year's last
+    days = year * 365 + year // 4 - year // 100 + year // 400 + (month * 153 + 2) // 5 + day - 719469
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
 
 
 def _names(folder: str) -> List[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ..system import System
 
-__all__ = ["Traces", "journal", "of_files", "user_name"]
+__all__ = ["Traces", "changes", "journal", "of_files", "user_name"]
 
 _LIMIT = 8 << 20
 
@@ -38,19 +38,24 @@ def of_files(prefix: str, names: Iterable[str]) -> Traces:
 
 def journal(system: System, wanted: Callable[[Dict[str, Any]], bool]) -> Dict[str, Any]:
     """The last line of the host's list of changes that is wanted; empty where there is none."""
-    for name in ("changes", "changes.1"):
+    last = next((line for line in reversed(list(changes(system))) if wanted(line)), {})
+    return {key: last[key] for key in ("time", "run", "operator", "step") if key in last}
+
+
+def changes(system: System) -> Iterator[Dict[str, Any]]:
+    """The host's list of changes, the oldest first; a line that is cut or garbled is left out."""
+    for name in ("changes.1", "changes"):
         try:
-            lines = system.read(os.path.join(system.state_directory, "journal", name), _LIMIT).splitlines()
+            data = system.read(os.path.join(system.state_directory, "journal", name), _LIMIT)
         except OSError:
             continue
-        for text in reversed(lines):
+        for text in data.splitlines():
             try:
                 line = json.loads(text.decode())
             except ValueError:
                 continue
-            if isinstance(line, dict) and wanted(line):
-                return {key: line[key] for key in ("time", "run", "operator", "step") if key in line}
-    return {}
+            if isinstance(line, dict):
+                yield line
 
 
 def user_name(uid: int) -> str:

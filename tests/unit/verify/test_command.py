@@ -80,7 +80,7 @@ def test_how_a_host_was_reached_is_its_lowest_rung() -> None:
 
 def test_a_mend_names_inventory_and_host_but_no_secret() -> None:
     where = Where(inventory=[Path("my hosts.yaml")], extra_vars=["token=hidden", "@vars.yaml"])
-    words = command._apply_command(Path("play.yaml"), where)
+    words = command.apply_command(Path("play.yaml"), where)
     assert words == "provision apply play.yaml -i 'my hosts.yaml' -e … -e @vars.yaml"
 
 

@@ -1,0 +1,191 @@
+"""What `provision verify` costs on hosts that are right, beside plain `ssh HOST true`, and where the rest goes.
+
+    python bench/verify.py [--hosts 32] [--rounds 7] [--playbook FILE] [--json FILE] [--bounds]
+
+Ratios of medians of interleaved rounds. Every simulated GPU is in use by a process, so that no torch has to be loaded;
+what loading it costs is measured apart. Hosts and tool share this machine's cores, so a wall time here is at least the
+CPU of both divided by the cores. With --bounds it ends with exit code 1 when a bound is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from converged import counts, measured, plain_ssh
+
+from provision.lab.fleet import Lab
+from provision.lab.gpus import Process
+from provision.lab.hosts import Host
+
+PLAYBOOK = Path("playbooks/gpu-cluster.yaml")
+WALL_BOUND = 2.0
+"""Times the plain fan-out."""
+
+
+@dataclass
+class Series:
+    """Rounds of one command: seconds of wall, of the command's own CPU, and of CPU of all hosts."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    hosts: list[float] = field(default_factory=list)
+
+    def add(self, lab: Lab, work: Callable[[], object]) -> None:
+        before = spent(lab)
+        wall, cpu = measured(lambda: void(work()))
+        settle(lab)
+        self.wall.append(wall)
+        self.cpu.append(cpu)
+        self.hosts.append(spent(lab) - before)
+
+    def medians(self) -> dict[str, Any]:
+        told = {name: statistics.median(getattr(self, name)) for name in ("wall", "cpu", "hosts")}
+        return {**told, "spread": [round(min(self.wall), 3), round(max(self.wall), 3)]}
+
+
+def void(_: object) -> None:
+    """For what gives something that nobody wants."""
+
+
+def spent(lab: Lab) -> float:
+    """CPU seconds of all hosts until now."""
+    return sum(host.cpu_seconds() for host in lab.hosts)
+
+
+def settle(lab: Lab) -> None:
+    """Wait until the hosts have put the round's sessions away."""
+    time.sleep(0.02 * len(lab.hosts) ** 0.5 + 0.1)
+
+
+def use(host: Host, *, busy: bool) -> None:
+    """Let every simulated GPU of a host be in use by a process, or none."""
+    usual = host.gpus()
+    holders = [Process(identifier, 4711, "python", 20000) for identifier, _ in usual.devices]
+    host.set_gpus(replace(usual, processes=holders) if busy else usual)
+
+
+def provision(lab: Lab, *words: str) -> dict[str, Any]:
+    """What a command told as JSON; the bench ends where it fails."""
+    argv = [sys.executable, "-m", "provision", *words, "-i", str(lab.inventory), "-o", "json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        sys.exit(f"bench: {words[0]} ended with {done.returncode}\n{done.stderr}\n{done.stdout}")
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def bench(lab: Lab, playbook: Path, number: int) -> dict[str, Any]:
+    """The figures, with the first apply that brings the hosts there."""
+    hosts = [host.name for host in lab.hosts]
+    first, _ = measured(lambda: void(provision(lab, "apply", str(playbook), "-y")))
+    for host in lab.hosts:
+        use(host, busy=True)
+    verify = lambda *words: provision(lab, "verify", str(playbook), *words)  # noqa: E731
+    verify()
+    before = counts(lab)
+    verify()
+    after = counts(lab)
+    series = {name: Series() for name in ("ssh", "all", "one")}
+    told: list[dict[str, Any]] = []
+    for _ in range(number):
+        series["ssh"].add(lab, lambda: plain_ssh(lab, hosts))
+        series["all"].add(lab, verify)
+        series["one"].add(lab, lambda: told.append(verify("-l", hosts[0])))
+    for host in lab.hosts:
+        use(host, busy=False)
+    series["free"] = Series()
+    for _ in range(3):
+        series["free"].add(lab, verify)
+    figures = {name: each.medians() for name, each in series.items()}
+    return {
+        "hosts": len(hosts),
+        "playbook": str(playbook),
+        "cores": os.cpu_count(),
+        "first": first,
+        **figures,
+        "wall_ratio": figures["all"]["wall"] / figures["ssh"]["wall"],
+        "rungs": _rungs([one["hosts"][hosts[0]]["spent"] for one in told]),
+        "connections": sorted({after[name][0] - before[name][0] for name in hosts}),
+        "channels": sorted({after[name][1] - before[name][1] for name in hosts}),
+    }
+
+
+def _rungs(spent_by: list[dict[str, float]]) -> dict[str, float]:
+    """Milliseconds of one host alone, by rung."""
+    return {rung: statistics.median(each.get(rung, 0.0) for each in spent_by) * 1000 for rung in spent_by[0]}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures for people."""
+    number, cores = result["hosts"], result["cores"]
+    names = {
+        "ssh": "plain ssh HOST true",
+        "all": "verify, all hosts",
+        "one": "verify, one host",
+        "free": "verify, GPUs free",
+    }
+    lines = [
+        f"{number} hosts, {result['playbook']}, {cores} cores for hosts and tool (GPUs and heavy packages simulated);",
+        f"first apply {result['first']:.0f} s",
+        f"{'':24}wall s   tool's CPU s   hosts' CPU s",
+    ]
+    for name, text in names.items():
+        one = result[name]
+        lines.append(f"{text:24}{one['wall']:6.2f}   {one['cpu']:12.2f}   {one['hosts']:12.2f}")
+    return "\n".join([*lines, f"wall, times plain ssh   {result['wall_ratio']:6.2f}   (bound {WALL_BOUND})", *_parts(result)])
+
+
+def _parts(result: dict[str, Any]) -> list[str]:
+    """Where the time goes."""
+    number, cores = result["hosts"], result["cores"]
+    every, one, ssh = result["all"], result["one"], result["ssh"]
+    each = (every["cpu"] - one["cpu"]) / max(number - 1, 1)
+    lines = [
+        "where it goes:",
+        f"  start of the tool            {one['cpu'] - each:6.2f} s of CPU, before any host",
+        f"  the tool's part for a host   {each * 1000:6.1f} ms of CPU (a plain ssh: {ssh['cpu'] / number * 1000:.1f} ms)",
+        f"  a host's own part            {every['hosts'] / number * 1000:6.1f} ms of CPU"
+        f" (its sshd for a plain ssh: {ssh['hosts'] / number * 1000:.1f} ms)",
+        f"  all CPU over {cores} cores         {(every['cpu'] + every['hosts']) / cores:6.2f} s of {every['wall']:.2f} s wall"
+        f" (plain ssh: {(ssh['cpu'] + ssh['hosts']) / cores:.2f} s of {ssh['wall']:.2f} s)",
+        "  one host alone, ms by rung   "
+        + ", ".join(f"{rung} {value:.1f}" for rung, value in result["rungs"].items()),
+        f"  connections and channels a host: {result['connections']}, {result['channels']}",
+    ]
+    return lines
+
+
+def main() -> int:
+    """Boot a lab of its own, measure, take it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hosts", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--playbook", type=Path, default=PLAYBOOK)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--bounds", action="store_true")
+    options = parser.parse_args()
+    lab = Lab(os.environ.get("PROVISION_LAB", "bench"))
+    lab.up({"gpu": options.hosts}, lambda text: print(f"lab: {text}", file=sys.stderr))
+    try:
+        result = bench(lab, options.playbook, options.rounds)
+    finally:
+        lab.down()
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    right = result["wall_ratio"] <= WALL_BOUND and result["connections"] == result["channels"] == [1]
+    return 0 if right or not options.bounds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
