@@ -26,6 +26,7 @@ test-more: $(STAMP)           ## long comparisons
 
 bench: $(STAMP)               ## what a run costs that finds nothing to do, beside plain ssh; fails when a bound is missed
 	$(BIN)/python bench/converged.py --hosts 8 --bounds
+	$(BIN)/python bench/verify.py --hosts 32 --bounds
 
 $(STAMP): pyproject.toml
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)

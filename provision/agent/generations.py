@@ -21,6 +21,7 @@ from .resource import Refusal
 from .system import System
 
 __all__ = [
+    "NOTES",
     "Generation",
     "current",
     "envs_directory",
@@ -46,6 +47,9 @@ __all__ = [
     "variables",
     "write_note",
 ]
+
+NOTES = ("held", "lock")
+"""The files of a store beside its generations."""
 
 
 @record(frozen=True)
@@ -250,8 +254,10 @@ def _entries(root: str, name: str) -> List[str]:
 
 
 def _number(entry: str) -> int:
+    """Which build of its lock a generation is by its name; 0 for what is none, as a folder that people made."""
     lock, _, number = entry.partition("-")
-    return int(number) if len(lock) == 12 and number.isdigit() else 0
+    ours = len(lock) == 12 and not set(lock) - set("0123456789abcdef") and number.isascii() and number.isdigit()
+    return int(number) if ours else 0
 
 
 def _write_held(system: System, root: str, name: str, locks: List[str]) -> None:

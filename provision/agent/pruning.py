@@ -6,27 +6,34 @@ Must be called with the environment's lock held (generations.lock_environment).
 from __future__ import annotations
 
 import os
-from typing import Iterable, List, Set
+from typing import Callable, Iterable, List, Optional, Set
 
-from . import generations, supervisor_files, systemd
+from . import generations, seal, supervisor_files, systemd, trees
 from .generations import Generation
 from .system import System
 
 __all__ = ["discard", "drop_fresh_cache", "drop_store", "fresh_cache", "leftovers", "prune", "users"]
 
 
-def prune(system: System, root: str, name: str, keep: int) -> List[str]:
+def prune(system: System, root: str, name: str, keep: int, tell: Optional[Callable[[str], None]] = None) -> List[str]:
     """Remove all sealed generations but what serves, the last `keep` - 1 that served before, and what is used.
 
-    Of several builds of one lock only the newest counts as one to go back to. Gives the removed paths.
+    Of several builds of one lock only the newest counts as one to go back to. One that people put something into
+    stays, and `tell` hears of it. Gives the removed paths.
     """
     now = generations.current(system, root, name)
     others = [g for g in generations.sealed(system, root, name) if now is None or g.path != now.path]
     spare = [g for g in others if g.path not in _kept(system, others, now, keep)]
     used = users(g.path for g in spare) if spare else set()
-    gone = [g.path for g in spare if g.path not in used]
-    for path in gone:
+    gone = []
+    for path in [g.path for g in spare if g.path not in used]:
+        strange = seal.strange(system, path)
+        if strange:
+            if tell:
+                tell("generation `%s` stays: no package brought `%s`" % (path, strange[0]))
+            continue
         discard(system, root, name, path)
+        gone.append(path)
     return gone
 
 
@@ -40,16 +47,19 @@ def leftovers(system: System, root: str, name: str) -> List[str]:
 
 
 def discard(system: System, root: str, name: str, path: str) -> None:
-    """Remove one generation; its seal first, so that a kill leaves a leftover and no broken generation."""
-    import shutil
+    """Remove one generation; its seal first, so that a kill leaves a leftover and no broken generation.
 
+    Refusal, before anything is gone, where something is mounted in it.
+    """
     if os.path.dirname(path) != generations.store(root, name) or os.path.islink(path):
         raise ValueError("%s is no generation of %s" % (path, name))
+    if system.lstat(path) is None:
+        return
+    trees.need_removable(path)
     seal = os.path.join(generations.notes_directory(path), "seal.json")
     if system.lstat(seal) is not None:
         os.unlink(seal)
-    if system.lstat(path) is not None:
-        shutil.rmtree(path)
+    trees.remove(path)
 
 
 def fresh_cache(root: str, name: str) -> str:
@@ -65,12 +75,14 @@ def drop_fresh_cache(root: str, name: str) -> None:
 
 
 def drop_store(root: str, name: str) -> None:
-    """Remove what is left of an environment's store once its generations are gone."""
+    """Remove what is ours in an environment's store once its generations are gone; what people put there stays."""
     folder = generations.store(root, name)
     drop_fresh_cache(root, name)
-    for entry in os.listdir(folder):
-        os.unlink(os.path.join(folder, entry))
-    os.rmdir(folder)
+    for entry in generations.NOTES:
+        if os.path.lexists(os.path.join(folder, entry)):
+            os.unlink(os.path.join(folder, entry))
+    if not os.listdir(folder):
+        os.rmdir(folder)
 
 
 def users(paths: Iterable[str]) -> Set[str]:

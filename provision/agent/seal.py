@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 from .generations import notes_directory, write_note
 from .system import System
 
-__all__ = ["differences", "write"]
+__all__ = ["differences", "strange", "write"]
 
 if TYPE_CHECKING:
     _Entry = os.DirEntry[str]
 _LEFT_OUT = ("var", "tmp", ".provision")
 """Folders of a prefix that programs write to by right (font caches and the like), and our own."""
+_PASSING = ("cache", "lock", "run", "tmp")
+"""Folders of `var` whose content nobody misses."""
 _ADDED = "added: "
 _SHOWN = 50
 """How many differences are named."""
@@ -48,6 +50,28 @@ def differences(system: System, path: str, depth: str) -> Tuple[List[str], List[
         found += _damaged(system, path, {line.partition(": ")[2] for line in found})
     unowned = [line for line in found if line.startswith(_ADDED)]
     return _cut([line for line in found if not line.startswith(_ADDED)]), _cut(unowned)
+
+
+def strange(system: System, path: str) -> List[str]:
+    """What no package brought and people may miss, as paths below the prefix, at most fifty; also in its `var`."""
+    sealed = system.lstat(os.path.join(notes_directory(path), "seal.json"))
+    try:
+        _, unowned = differences(system, path, "seal")
+    except FileNotFoundError:
+        unowned = []  # nobody sealed it: it was never used
+    found = [line[len(_ADDED) :] if line.startswith(_ADDED) else line for line in unowned]
+    return _cut(found + sorted(_written(os.path.join(path, "var"), sealed.st_ctime) if sealed else []))
+
+
+def _written(folder: str, since: float) -> Iterator[str]:
+    """Files in a prefix's `var` that came or changed since; a hard link into the cache changes with the cache."""
+    for above, folders, files in os.walk(folder):
+        if above == folder:
+            folders[:] = [name for name in folders if name not in _PASSING]
+        for name in files:
+            status = os.lstat(os.path.join(above, name))
+            if status.st_ctime > since and status.st_nlink == 1:
+                yield os.path.relpath(os.path.join(above, name), os.path.dirname(folder))
 
 
 def _cut(lines: List[str]) -> List[str]:

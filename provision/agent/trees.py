@@ -7,9 +7,10 @@ from typing import Tuple
 
 from .resource import Refusal
 
-__all__ = ["contents", "remove"]
+__all__ = ["contents", "need_removable", "remove"]
 
 _COUNT_LIMIT = 100000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def contents(path: str) -> str:
@@ -22,9 +23,25 @@ def contents(path: str) -> str:
 
 
 def remove(path: str) -> None:
-    """Remove a directory with all that is in it; Refusal, before anything is gone, where a mount lies in it."""
+    """Remove a directory with all that is in it; Refusal, before anything is gone, where `need_removable` has one."""
+    need_removable(path)
+    above = os.open(os.path.dirname(path.rstrip("/")) or "/", _FOLDER)
+    try:
+        name = os.path.basename(path.rstrip("/"))
+        _remove(above, name, os.stat(name, dir_fd=above, follow_symlinks=False).st_dev)
+    finally:
+        os.close(above)
+
+
+def need_removable(path: str) -> None:
+    """Refusal where a directory cannot be removed whole: it is a link to one, or a mount lies in it."""
+    if os.path.islink(path.rstrip("/")):
+        raise Refusal(
+            "cannot remove `%s`" % path,
+            "it is a link to `%s`" % os.readlink(path.rstrip("/")),
+            "removing never follows a link; see what is there",
+        )
     _refuse_mounts(path)
-    _remove(path, os.lstat(path).st_dev)
 
 
 def _counted(path: str) -> Tuple[int, int]:
@@ -53,10 +70,17 @@ def _plain(text: str) -> str:
     return text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 
 
-def _remove(path: str, device: int) -> None:
-    for entry in os.scandir(path):
-        if not entry.is_dir(follow_symlinks=False):
-            os.unlink(entry.path)
-        elif entry.stat(follow_symlinks=False).st_dev == device:
-            _remove(entry.path, device)
-    os.rmdir(path)
+def _remove(above: int, name: str, device: int) -> None:
+    """By descriptors: whoever exchanges a folder for a link meanwhile does not lead this anywhere else."""
+    folder = os.open(name, _FOLDER, dir_fd=above)
+    try:
+        with os.scandir(folder) as listing:
+            entries = list(listing)
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=folder)
+            elif entry.stat(follow_symlinks=False).st_dev == device:
+                _remove(folder, entry.name, device)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=above)

@@ -29,7 +29,12 @@ __all__ = ["Gatherer"]
 
 _KNOWN_AFTER = "known after apply"
 _APP_COMMAND = re.compile(r"provision app [a-z]+ [\w.-]+")
-_RUNG_OF_LOOK = {"verify_environment": "environments", "verify_app": "apps", "verify_made": "configuration"}
+_RUNG_OF_LOOK = {
+    "verify_environment": "environments",
+    "verify_app": "apps",
+    "verify_made": "configuration",
+    "verify_traces": "configuration",
+}
 
 
 class Gatherer:
@@ -85,12 +90,13 @@ class Gatherer:
         if self._held is None:
             own = {number: result for number, result in results.items() if number not in self._looks}
             batch, cursor = self._compiled(play, cursor, variables, own)
-            if steps := self._below(play, cursor, variables):
+            wanted = [*self._below(play, variables), *(self._untraced() if batch.done else ())]
+            if steps := self._planned(wanted, cursor):
                 self._held = batch
                 return Batch(steps=steps, blobs=batch.blobs), _numbered(cursor, steps)
         else:
             batch, self._held = self._held, None
-            if any(finding.status == "failed" for finding in self._findings):
+            if batch.steps and any(finding.status == "failed" for finding in self._findings):
                 self._stopped, self._whole = True, False
                 return Batch(done=True), cursor
         apps = [step.step.spec["name"] for step in batch.steps if step.step.spec.get("name") in self._named.apps]
@@ -115,11 +121,16 @@ class Gatherer:
         batch = replace(batch, steps=tuple(map(_harmless, batch.steps)), failed=None, forget=())
         return batch, replace(after, awaited=awaited)
 
-    def _below(self, play: Play, cursor: Cursor, variables: HostVariables) -> tuple[PlannedStep, ...]:
+    def _below(self, play: Play, variables: HostVariables) -> list[Look]:
         """The looks at the lower rungs that are not made yet."""
         gpus = HostView(Scopes(play, variables, {}).whole()).get("gpus")
         wanted = (*looks(self._named, expected_gpus(self.host, gpus), self._depth), made_look(self._named))
-        return self._planned([look for look in wanted if self._new(look)], cursor)
+        return [look for look in wanted if self._new(look)]
+
+    def _untraced(self) -> list[Look]:
+        """The look that tells since when and by whom files differ, which no step of a play says."""
+        paths = dict.fromkeys(finding.subject for finding in self._findings if _untold(finding))
+        return [Look("verify_traces", {"paths": list(paths)}, "when files were changed")] if paths else []
 
     def _new(self, look: Look) -> bool:
         """Whether a look was not asked for yet; that the time has gone on makes none new."""
@@ -183,6 +194,8 @@ class Gatherer:
             self._findings.append(_not_looked(look, result))
         elif look.resource == "verify_made":
             self._made = result.fields
+        elif look.resource == "verify_traces":
+            self._findings = [_traced(finding, result.fields.get("traces") or {}) for finding in self._findings]
         for told in result.fields.get("findings") or []:
             finding = Finding.of(told)
             if look.where and finding.status in ("failed", "warning"):
@@ -203,6 +216,21 @@ def _harmless(planned: PlannedStep) -> PlannedStep:
 
 def _numbered(cursor: Cursor, steps: Sequence[PlannedStep]) -> Cursor:
     return replace(cursor, next_id=cursor.next_id + len(steps))
+
+
+def _untold(finding: Finding) -> bool:
+    drifted = bool(finding.detail.get("drift")) and finding.status == "failed" and finding.rung == "configuration"
+    return drifted and finding.since is None and finding.subject.startswith("/") and "by" not in finding.detail
+
+
+def _traced(finding: Finding, traces: Mapping[str, Mapping[str, Any]]) -> Finding:
+    """The finding with what the host knows of its path."""
+    told = traces.get(finding.subject)
+    if told is None or not _untold(finding):
+        return finding
+    since = told.get("since")
+    detail = {**finding.detail, "by": told.get("by") or [], "made": told.get("made") or {}}
+    return replace(finding, since=float(since) if isinstance(since, int | float) else None, detail=detail)
 
 
 def _rung_of(look: Look) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import json
 import os
@@ -16,9 +17,9 @@ import pytest
 from provision.agent import seal
 from provision.agent.forked import within_all
 from provision.agent.mounts import Mount, is_kind, on_network, parse, under
-from provision.agent.resources import load, verify_environment, verify_shared_data, verify_system
+from provision.agent.resources import load, verify_environment, verify_shared_data, verify_system, verify_traces
 from provision.agent.system import System
-from provision.agent.verify import environments, host, prefix, product, shared_data, traces
+from provision.agent.verify import environments, host, made, prefix, product, shared_data, traces
 from provision.agent.verify.finding import RUNGS, climb, failed, ok, reached, skipped, warning
 
 LOCK = "ab" * 32
@@ -248,6 +249,28 @@ def test_traces(tmp_path: Path) -> None:
     here = system(state_directory=str(tmp_path))
     assert traces.journal(here, lambda line: line.get("lock") == "a") == {"time": "2", "run": "r2"}
     assert traces.journal(here, lambda line: line.get("lock") == "c") == {}
+
+
+def test_traces_of_paths_name_the_run_that_made_them(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    path, gone = str(tmp_path / "a"), str(tmp_path / "gone")
+    Path(path).write_text("")
+    lines = [
+        {"time": "1", "run": run, "actions": [{"verb": "create", "target": target}]}
+        for run, target in (("r1", path), ("r2", path), ("r3", "/other"))
+    ]
+    (tmp_path / "journal/changes").write_text("\n".join(map(json.dumps, lines)))
+    state = verify_traces.observe(verify_traces.Spec([path, gone]), system(state_directory=str(tmp_path)))
+    assert state.traces[path]["made"] == {"time": "1", "run": "r2"}
+    assert state.traces[path]["by"] == [traces.user_name(os.geteuid())]
+    assert abs(state.traces[gone]["since"] - time.time()) < 20
+    assert (state.traces[gone]["by"], state.traces[gone]["made"]) == ([], {})
+
+
+@pytest.mark.parametrize("moment", ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2026-03-01T12:00:07Z"])
+def test_a_moment_of_the_journal_in_seconds(moment: str) -> None:
+    assert made._seconds(moment) == calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
+    assert made._seconds("yesterday") is None
 
 
 def test_an_environment_counts_as_intact_only_when_it_was_seen_so(tmp_path: Path) -> None:

@@ -244,6 +244,10 @@ def test_files_configuration_and_gpus_of_which_one_is_busy(fleet: Fleet) -> None
     skipped = [each["summary"] for each in products if each["status"] == "skipped"]
     assert any(summary.startswith("GPU 0: busy: not probed; `python` (pid ") for summary in skipped)
     assert sum(each["status"] == "ok" for each in products) == 7
+    (drift,) = findings(told, fleet.hosts[5], "failed")
+    assert abs(drift["since"] - told["time"]) < 60
+    assert drift["detail"]["by"] == ["root"]
+    assert drift["detail"]["made"]["step"] == f"{APP} : Configuration is written"
     fleet.apply("-l", "gpu-05,gpu-06")
 
 

@@ -305,18 +305,6 @@ def test_pip_into_base(site: Site) -> None:
         shutil.rmtree(site.path("/opt/conda/lib"))
 
 
-def test_a_torch_in_the_home_of_a_user(site: Site) -> None:
-    home = "/home/video-user/.local/lib/python3.11/site-packages"
-    try:
-        site.write(f"{home}/torch/__init__.py", "")
-        found = site.the()
-        assert (found["check"], found["subject"]) == ("environments.user_packages", "video-user")
-        assert found["summary"] == "packages of `video-user` shadow the environment's: `torch`"
-        assert home in found["mend"]
-    finally:
-        shutil.rmtree(site.path("/home/video-user/.local"))
-
-
 def test_an_import_that_the_apps_user_cannot_make(site: Site) -> None:
     found = site.the(imports={"imports": ["torch", "gradio"]})
     assert found["check"] == "imports.declared"
@@ -358,16 +346,6 @@ def test_a_gpu_that_is_used_is_not_computed_on(site: Site) -> None:
         assert [one["status"] for one in anyway if one["check"] == "compute.product"] == ["ok"] * 4
 
 
-def test_one_gpu_of_four_is_gone(site: Site) -> None:
-    lost = [identifier for identifier, _ in site.usual.devices][2]
-    with site.gpus(lost=frozenset([lost]), xids=[("00000000:17:00.0", 79)]):
-        count, xid = site.bad()
-    assert count["check"] == "driver.count"
-    assert count["summary"] == "3 of 4 GPUs answer; no answer from `0000:17:00.0`"
-    assert (xid["check"], xid["subject"], xid["status"]) == ("driver.xid", "0000:17:00", "failed")
-    assert "fallen off the bus" in xid["summary"] and xid["since"]
-
-
 def test_driver_too_old_or_of_two_versions(site: Site) -> None:
     with site.gpus(driver="440.33.01", cuda="10.2"):
         found = site.the()
@@ -399,21 +377,6 @@ def test_a_gpu_that_is_not_well(site: Site) -> None:
         ("driver.mig", third): "failed",
         ("driver.fabric", ""): "failed",
     }
-
-
-def test_the_clock_is_off(site: Site) -> None:
-    found = site.the(system={"time": time.time() + 90})
-    assert (found["check"], found["summary"]) == ("system.clock", "the clock is 90 s behind")
-
-
-def test_a_mount_that_never_answers(site: Site) -> None:
-    with site.process(HANGING, "/mnt/hanging"):
-        began = time.monotonic()
-        found = site.the(system={"deadline": 0.5})
-        assert time.monotonic() - began < 8
-    site.host.run(["umount", "-l", "/mnt/hanging"], check=False)
-    assert (found["rung"], found["check"], found["subject"]) == ("system", "system.mount", "/mnt/hanging")
-    assert found["summary"] == "the mount `/mnt/hanging` of nobody:/answers: no answer within 0.5 s"
 
 
 def test_shared_data_on_a_mount_that_never_answers(site: Site) -> None:

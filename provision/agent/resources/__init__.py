@@ -41,6 +41,7 @@ REGISTRY: Dict[str, str] = {
     "verify_made": "verify_made",
     "verify_shared_data": "verify_shared_data",
     "verify_system": "verify_system",
+    "verify_traces": "verify_traces",
 }
 """Name in YAML to the module here that holds it."""
 

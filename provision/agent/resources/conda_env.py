@@ -97,7 +97,8 @@ class State:
     """What is at the environment's place. `there`: "nothing", "generation", "directory" or "other".
 
     `current`: the lock that serves. `built`: the newest sealed generation of the wanted lock, `packages` in it,
-    `drift` from its seal, and `unowned` files that came since; `installer`: what installed it where rattler did not.
+    `drift` from its seal, and `unowned` files that came since (where it is to go: in all that are `kept`).
+    `installer`: what installed it where rattler did not.
     `program`: what would install where rattler was not sent, `passed` why others cannot. `expected`: where the next
     build would be. `have` and `want` are package lists, known only where something is to do; `stray` says how a real
     directory differs from the lock. `kept` are generations.
@@ -127,9 +128,9 @@ def observe(spec: Spec, system: System) -> State:
     path = generations.link_path(spec.root, spec.name)
     there, current = _there(spec, system, path), generations.current(system, spec.root, spec.name)
     if spec.state == "absent":
-        kept = [*generations.unsealed(system, spec.root, spec.name)]
-        kept += [generation.path for generation in generations.sealed(system, spec.root, spec.name)]
-        return State(there=there, kept=kept)
+        sealed = [generation.path for generation in generations.sealed(system, spec.root, spec.name)]
+        kept = [*generations.unsealed(system, spec.root, spec.name), *sealed]
+        return State(there=there, kept=kept, unowned=_strange(system, sealed))
     built = generations.find(system, spec.root, spec.name, spec.lock)
     content = generations.seal_of(system, built.path) if built else {}
     drift, unowned = seal.differences(system, built.path, system.depth) if built else ([], [])
@@ -305,6 +306,21 @@ def _check_length(spec: Spec, state: State) -> None:
         )
 
 
+def _strange(system: System, paths: List[str]) -> List[str]:
+    """What people put into generations, by its paths."""
+    return [os.path.join(path, name) for path in paths for name in seal.strange(system, path)]
+
+
+def _need_nothing_strange(name: str, found: List[str]) -> None:
+    if found:
+        more = "\nand %d more" % (len(found) - 20) if len(found) > 20 else ""
+        raise Refusal(
+            "environment `%s` holds what no package brought" % name,
+            "removing it would remove that too:\n" + "\n".join(found[:20]) + more,
+            "move what is still needed elsewhere, remove the rest by hand, and run again",
+        )
+
+
 def _removal(spec: Spec, state: State, link: str) -> List[Action]:
     if state.there not in ("generation", "nothing"):
         raise Refusal(
@@ -314,13 +330,14 @@ def _removal(spec: Spec, state: State, link: str) -> List[Action]:
         )
     if state.there == "nothing" and not state.kept:
         return []
+    _need_nothing_strange(spec.name, state.unowned)
     before = "\n".join([link] * (state.there == "generation") + state.kept)
     return [Action(Verb.REMOVE, link, {"spec": spec}, before=before)]
 
 
 def _remove(spec: Spec, system: System) -> Dict[str, Any]:
     link = generations.link_path(spec.root, spec.name)
-    from .. import pruning
+    from .. import pruning, trees
 
     with generations.lock_environment(system, spec.root, spec.name):
         paths = [generation.path for generation in generations.sealed(system, spec.root, spec.name)]
@@ -331,6 +348,9 @@ def _remove(spec: Spec, system: System) -> Dict[str, Any]:
                 "a process or a unit uses `%s`" % sorted(used)[0],
                 "stop and remove its apps first (`app` with `state: absent`)",
             )
+        _need_nothing_strange(spec.name, _strange(system, paths))
+        for path in paths:
+            trees.need_removable(path)
         if _there(spec, system, link) == "generation":
             os.unlink(link)
         for path in [*paths, *generations.unsealed(system, spec.root, spec.name)]:

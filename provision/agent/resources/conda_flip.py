@@ -116,7 +116,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
             generations.release(system, spec.root, spec.name, spec.lock)
             if kept:
                 emit(output="the directory that was there is kept as %s\n" % kept)
-            for path in pruning.prune(system, spec.root, spec.name, spec.keep):
+            for path in pruning.prune(system, spec.root, spec.name, spec.keep, lambda text: emit(output=text + "\n")):
                 emit(output="removed generation %s\n" % os.path.basename(path))
     return {}
 

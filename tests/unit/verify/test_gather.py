@@ -238,6 +238,28 @@ def test_a_look_that_fails_is_no_proof(tmp_path: Path) -> None:
     assert told.summary == "environment own could not be looked at: it broke"
 
 
+def test_drift_of_a_file_tells_since_when_and_who_and_which_run_made_it(tmp_path: Path) -> None:
+    def answer(step: PlannedStep) -> dict[str, Any]:
+        if step.step.resource == "verify_traces":
+            assert step.step.spec == {"paths": ["/etc/web.conf"]}
+            traces = {"/etc/web.conf": {"since": 12.5, "by": ["root"], "made": {"run": "r1"}}}
+            return {"fields": {"traces": traces}}
+        return differing("file")(step) if step.title == "Configured" else right(step)
+
+    looked = Looked(tmp_path, answer)
+    (told,) = looked.told()
+    assert (told.since, told.detail["by"], told.detail["made"]) == (12.5, ["root"], {"run": "r1"})
+    assert [step.step.resource for step in looked.batches[-1]] == ["verify_traces"]
+
+
+def test_a_command_that_mends_an_app_names_inventory_and_host(tmp_path: Path) -> None:
+    mend = "see `provision app logs web`, then `provision app restart web`"
+    told = finding("apps", mend=mend)
+    looked = Looked(tmp_path, lambda step: told if step.step.resource == "verify_app" else right(step))
+    (app,) = looked.told()
+    assert app.mend == "see `provision app logs web -l gpu-01`, then `provision app restart web -l gpu-01`"
+
+
 def made(step: PlannedStep) -> dict[str, Any]:
     if step.step.resource != "verify_made":
         return right(step)
