@@ -5,6 +5,7 @@ Pure functions of mappings with places; must not know roles or files.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ def _one(key: str, entry: Mapping) -> Iterator[Expanded]:
     for name in entry:
         into = words if name in _KEYWORDS else arguments
         into.put(name, entry[name], entry.places(name), entry.texts.get(name))
-    _put(words, "name", f"{kind} {entry.get('name') or entry.get('file', '')}", entry)
+    _put(words, "name", _together(entry, kind, " ", entry.get("name") or entry.get("file", "")), entry)
     yield words, word, arguments
 
 
@@ -46,13 +47,14 @@ def _shared(entry: Mapping) -> Iterator[Expanded]:
     common = {name: entry[name] for name in ("owner", "group", "mode") if name in entry}
     for name in entry.get("directories") or []:
         values = {"path": _joined(root, name, entry), "state": "directory", **common}
-        yield _made(entry, f"Shared directory {name}", "file", values)
-    for path, target in (entry.get("links") or {}).items():
+        yield _made(entry, _together(entry, "Shared directory ", name), "file", values)
+    for key, target in (entry.get("links") or {}).items():
+        path = _key(key, entry)
         options = dict(target) if isinstance(target, Mapping) else {"target": target}
         if isinstance(target, Mapping):
-            validate(SharedLink, target, f"link `{path}` of shared_data")
+            validate(SharedLink, target, f"link `{key}` of shared_data")
         values = {**options, "path": path, "target": _joined(root, options["target"], entry)}
-        yield _made(entry, f"Shared link {path}", "link", values)
+        yield _made(entry, _together(entry, "Shared link ", path), "link", values)
 
 
 def _mounted(entry: Mapping, root: Any) -> Iterator[Expanded]:
@@ -71,7 +73,7 @@ def _mounted(entry: Mapping, root: Any) -> Iterator[Expanded]:
     if wanted is not None or entry.get("mounted"):
         options = dict(wanted or {})
         values = {"path": options.pop("mount_point", root), **options}
-        yield _made(entry, f"Shared file system {values['path']}", "mounted", values)
+        yield _made(entry, _together(entry, "Shared file system ", values["path"]), "mounted", values)
 
 
 def _made(entry: Mapping, title: str, word: str, values: dict[str, Any]) -> Expanded:
@@ -93,15 +95,32 @@ def _beside(entry: Mapping) -> Mapping:
 
 
 def _put(into: Mapping, key: str, text: str, entry: Mapping) -> None:
-    into.put(key, _template(text, entry), entry.places(key))
+    into.put(key, text, entry.places(key))
 
 
 def _joined(root: Any, name: Any, entry: Mapping) -> str:
-    return _template(str(name) if str(name).startswith("/") else f"{root}/{name}", entry)
+    if str(name).startswith("/"):
+        return name if isinstance(name, str) else str(name)
+    return _together(entry, root, "/", name)
 
 
-def _template(text: str, entry: Mapping) -> str:
-    """Text put together from the operator's own is a template where it holds one."""
-    if isinstance(text, Template) or "{{" not in text:
-        return text
+def _together(entry: Mapping, *parts: Any) -> str:
+    """Texts put together are a template where one of them is; what is `!unsafe` in it stays as it is."""
+    if not any(isinstance(part, Template) for part in parts):
+        return "".join(map(str, parts))
+    text = "".join(part if isinstance(part, Template) else _literal(str(part)) for part in parts)
     return Template(text, entry.mark, text)
+
+
+def _key(text: Any, entry: Mapping) -> Any:
+    """A key, which is read as plain text, as the template that a value of the same text would be."""
+    return Template(text, entry.mark, text) if isinstance(text, str) and _holds_template(text) else text
+
+
+def _holds_template(text: str) -> bool:
+    return any(mark in text for mark in ("{{", "{%", "{#"))
+
+
+def _literal(text: str) -> str:
+    """Text as a template says it."""
+    return f"{{{{ {json.dumps(text)} }}}}" if _holds_template(text) else text

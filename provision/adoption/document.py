@@ -94,7 +94,7 @@ def _links(links: tuple[Link, ...]) -> tuple[list[Any], list[Any]]:
     shared: dict[str, dict[str, str]] = {}
     tasks: list[Any] = []
     for link in links:
-        if not link.target.startswith("/") or isinstance(plain(link.path + "\n" + link.target), Unsafe):
+        if not link.target.startswith("/") or isinstance(plain(f"{link.path}\n{link.target}\n{link.root}"), Unsafe):
             options = {"path": plain(link.path), "target": plain(link.target)}
             tasks.append({"name": "Link into shared data", "link": options})
         else:

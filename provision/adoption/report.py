@@ -57,7 +57,7 @@ def _lines(adopted: Adopted, directory: Path) -> Iterator[str]:
     for app in adopted.apps:
         port = f", port {app.port}" if app.port else ""
         gpus = f", GPU {', '.join(app.gpus)}" if app.gpus else ""
-        yield f"  app {app.name}: pid {app.pid}, started by {app.started_by}{port}{gpus}"
+        yield printable(f"  app {app.name}: pid {app.pid}, started by {app.started_by}{port}{gpus}")
         for secret in app.secrets:
             yield f"    secret {secret.name}: variable {secret.variable} in host_vars/{adopted.host}.yaml, not copied"
     for link in adopted.links:

@@ -16,6 +16,8 @@ from provision.printable import printable
 __all__ = ["apps", "aside"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_GPU = re.compile(r"[A-Za-z0-9/-]+\Z")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?\Z")
 _UNITS = ("ssh.service", "sshd.service", "cron.service", "crond.service")
 
@@ -83,6 +85,10 @@ def _reasons(server: Mapping[str, Any], environment: Environment | None) -> Iter
     texts = [server["directory"], *(text for text, _ in server["words"]), *server["variables"].values()]
     if any(_CONTROL.search(str(text)) for text in texts):
         yield "control characters stand in what it was started with", "start it again without them, and adopt again"
+    if not all(_VARIABLE.match(str(name)) for name in (*server["variables"], *server["secrets"])):
+        yield "a variable that it was started with has no usual name", "start it again without it, and adopt again"
+    if not all(isinstance(port, int) for port in server["ports"]):
+        yield "its ports are no numbers", "adopt again; where this comes again, write it by hand"
     if not str(server["directory"]).startswith("/") or str(server["directory"]).endswith(" (deleted)"):
         yield "its working directory is gone", again
     if not _USER.match(str(server["user"])):
@@ -119,9 +125,10 @@ def _app(
 def _gpus(server: Mapping[str, Any], devices: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """As CUDA_VISIBLE_DEVICES says; where that is not set, the GPUs that it computes on."""
     if server["visible"] is not None:
-        return tuple(str(part) for part in server["visible"] if part != "-1" and re.fullmatch(r"[A-Za-z0-9/-]+", part))
+        return tuple(str(part) for part in server["visible"] if part != "-1" and _GPU.match(str(part)))
     index = {str(device["uuid"]): str(device["index"]) for device in devices}
-    return tuple(sorted(index.get(str(uuid), str(uuid)) for uuid in server["used"]))
+    used = (index.get(str(uuid), str(uuid)) for uuid in server["used"])
+    return tuple(sorted(gpu for gpu in used if _GPU.match(gpu)))
 
 
 def _name(server: Mapping[str, Any], environment: Environment, names: set[str]) -> str:

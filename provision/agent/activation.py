@@ -1,13 +1,14 @@
 """What activating an environment sets, computed once: `conda-meta/state`, then the packages' activate.d scripts.
 
-Runs the scripts as an activated shell would, in a clean environment; must not be needed at an app's start.
+Runs the scripts as an activated shell would, in a clean environment; must not be needed at an app's start. What is in
+an environment that somebody else made runs as that user, never as root.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from .resource import Refusal
 from .system import CLEAN_PATH, System
@@ -49,10 +50,26 @@ def _scripts(path: str) -> List[str]:
     return [os.path.join(folder, script) for script in names if script.endswith(".sh")]
 
 
+def _stranger(paths: List[str]) -> Optional[str]:
+    """The first user but root whose one of these is, so that their code does not run as root; None for none."""
+    import pwd
+
+    owner = next((uid for uid in (os.stat(path).st_uid for path in paths) if uid), 0)
+    if os.geteuid() != 0 or owner == 0:
+        return None
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return "nobody"
+
+
 def _sourced(system: System, name: str, path: str, before: Dict[str, str], scripts: List[str]) -> Dict[str, str]:
     shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
     text = 'for script; do . "$script" >/dev/null </dev/null || echo "$script" >&2; done; exec env -0'
-    ended = system.run([shell, "-c", text, "activate", *scripts], timeout=60.0, environment=before, directory="/")
+    argv = [shell, "-c", text, "activate", *scripts]
+    ended = system.run(
+        argv, timeout=60.0, environment=before, directory="/", user=_stranger([path, os.path.dirname(scripts[0])])
+    )
     if ended.returncode or ended.timed_out:
         raise Refusal(
             "cannot activate `%s`" % name,

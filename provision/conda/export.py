@@ -16,7 +16,7 @@ import yaml
 
 from provision.agent.record import record
 from provision.conda.environment import read
-from provision.conda.mirrors import CONDA, DEFAULTS, canonical_url
+from provision.conda.mirrors import CONDA, DEFAULTS, canonical_url, clean
 from provision.conda.yaml_text import text_of
 from provision.errors import ProvisionError
 
@@ -25,6 +25,9 @@ __all__ = ["Written", "channels_of", "environment_yml", "explicit"]
 Listing = Mapping[str, Any]
 """The fields of `conda_list`: `packages`, `pip`, `python`, `variables`, …"""
 _TORCH_BUILD = re.compile(r"\Atorch(?:vision|audio)? \S+\+(cu\d{2,3}|cpu|rocm[\d.]+)\Z")
+_WORD = re.compile(r"[^\s\x00-\x20\x7f#]*(?:#(?:egg|subdirectory|sha256|md5)[=:&\w./+-]*)?\Z")
+"""What can stand in a line of pip's: nothing that another option, another line or a comment could begin with."""
+_CONDA_TOKEN = re.compile(r"(?<=/t/)[^/]+/|/t/\Z")
 _FIRST = ("pytorch", "nvidia")
 """Channels that come before others: with strict priority theirs are the builds that were meant."""
 
@@ -107,8 +110,11 @@ def _pip_lines(packages: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[s
     lines, notes = [], []
     for package in packages:
         origin = package.get("direct_url") or {}
-        url, vcs = str(origin.get("url") or ""), origin.get("vcs_info") or {}
-        if url.startswith("file:"):
+        url, vcs = clean(str(origin.get("url") or "")), origin.get("vcs_info") or {}
+        told = (package["name"], package.get("version") or "", url, vcs.get("vcs") or "", vcs.get("commit_id") or "")
+        if not all(_WORD.match(str(word)) for word in (*told, vcs.get("requested_revision") or "")):
+            notes.append(f"not written: {' '.join(str(package['name']).split())!r}, which is no line of pip's")
+        elif url.startswith("file:"):
             how = "editable from" if package.get("editable") else "from"
             notes.append(f"not written: {package['name']} {package['version']}, {how} {url.removeprefix('file://')}")
         elif vcs:

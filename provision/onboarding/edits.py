@@ -6,7 +6,9 @@ Must not know what is changed, nor ask.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +51,25 @@ def addresses(inventory: Inventory, name: str) -> list[str]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file by one rename, with the mode that it has; a new one is for everybody to read."""
+    """Write a file by one rename, with the mode that it has; a new one is for everybody to read.
+
+    Until then nobody else can read it: an inventory may hold what is not for everybody.
+    """
     path = path.resolve()
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", errors="surrogateescape")
-    aside.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o644)
-    aside.replace(path)
+    seen = path.stat() if path.exists() else None
+    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            if seen and os.geteuid() == 0:
+                os.fchown(descriptor, seen.st_uid, seen.st_gid)
+            os.fchmod(descriptor, seen.st_mode & 0o7777 if seen else 0o644)
+            os.fsync(descriptor)
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
 
 
 def say(text: str) -> None:

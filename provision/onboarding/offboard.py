@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from provision import fact_store
 from provision.adhoc import one_task_job
@@ -57,6 +58,7 @@ def offboard(names: Sequence[str], *, forget: bool, yes: bool, where: Where, sho
     edits(inventory, names)  # what cannot be edited is said before a host is touched
     if forget:
         return _take_out(inventory, names, yes, "nothing was done on the hosts themselves")
+    _require_just(names, inventory, where)
     if not yes:
         job = _job(inventory, names, where, check=True)
         seen, stays = _run(job, Shown(diff=shown.diff, verbose=shown.verbose))
@@ -122,6 +124,18 @@ def _job(inventory: Inventory, names: Sequence[str], where: Where, *, check: boo
     return replace(job, run=replace(job.run, check=True)) if check else job
 
 
+def _require_just(names: Sequence[str], inventory: Inventory, where: Where) -> None:
+    """Raises ProvisionError unless these hosts and no others would be cleaned: names are patterns, too."""
+    chosen = set(inventory.select(":".join(names), where.limit))
+    if chosen != set(names):
+        raise ProvisionError(
+            f"`{':'.join(names)}` does not name just the hosts to be taken out",
+            cause=f"as a pattern it means {', '.join(sorted(chosen)) or 'none'}: a group has the same name, "
+            "a name holds a sign of patterns, or `--limit` leaves hosts out",
+            hint="leave `--limit` away, or give the host another name in the inventory",
+        )
+
+
 def _run(job: Job, shown: Shown) -> tuple[Tally, dict[str, list[str]]]:
     watching = _Watching(reporting(shown))
     execute(job, watching)
@@ -140,10 +154,16 @@ def _take_out(inventory: Inventory, names: Sequence[str], yes: bool, note: str) 
         edit.write()
     for name in names:
         fact_store.forget(inventory, name)
-        left = [path for folder in inventory.directories for path in sorted((folder / "host_vars").glob(f"{name}*"))]
+        left = [path for folder in inventory.directories for path in _variables_of(folder / "host_vars", name)]
         if left:
             say("stays: " + ", ".join(str(path) for path in left))
     return 0
+
+
+def _variables_of(folder: Path, name: str) -> list[Path]:
+    """The files, or the folder, of one host's own variables."""
+    found = [folder / f"{name}{suffix}" for suffix in ("", ".json", ".yaml", ".yml")]
+    return [path for path in found if path.exists()]
 
 
 def _staying(stays: dict[str, list[str]], names: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ def _cases(suite: Any, host: HostVerdict) -> dict[str, int]:
         if finding.status == "failed":
             kind, count = ("error", "errors") if host.unreachable else ("failure", "failures")
             counts[count] += 1
-            told = ElementTree.SubElement(case, kind, message=_legal(finding.summary), type=finding.check)
+            told = ElementTree.SubElement(case, kind, message=_legal(finding.summary), type=_legal(finding.check))
             told.text = _legal(_body(finding))
         elif finding.status == "skipped":
             counts["skipped"] += 1

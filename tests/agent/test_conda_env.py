@@ -356,6 +356,30 @@ def test_absent_removes_link_and_generations_and_nothing_else(host: Host) -> Non
     assert [path.name for path in Path(host.root, "envs/.generations").iterdir()] == ["other"]
 
 
+@pytest.mark.parametrize("name", ["models/mine.bin", "lib/notes.txt", "var/lib/db/rows", "tmp/../mine"])
+def test_absent_is_refused_over_what_people_put_there(host: Host, name: str) -> None:
+    path = install(host, host.spec("one"))
+    mine = Path(path, name)
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("years of work")
+    with pytest.raises(Refusal, match="holds what no package brought") as caught:
+        converge(host, conda_env.Spec(name="env", root=host.root, state="absent"))
+    assert f"{path}/{os.path.normpath(name).partition('/')[0]}" in caught.value.cause
+    assert mine.exists() and Path(host.root, "envs/env").is_symlink()
+
+
+def test_absent_leaves_what_people_put_beside_the_generations(host: Host) -> None:
+    install(host, host.spec("one"))
+    for name in ("notes.txt", "mybackupdirs-2/rows"):
+        mine = Path(host.root, "envs/.generations/env", name)
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text("years of work")
+    install(host, host.spec("two"))
+    converge(host, conda_env.Spec(name="env", root=host.root, state="absent"))
+    left = sorted(path.name for path in Path(host.root, "envs/.generations/env").iterdir())
+    assert left == ["mybackupdirs-2", "notes.txt"]
+
+
 def test_absent_is_refused_while_something_runs_in_it(host: Host) -> None:
     path = install(host, host.spec("one"))
     with subprocess.Popen([f"{path}/bin/python", "-c", "input()"], stdin=subprocess.PIPE) as process:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from provision.agent import leaving
+from provision.agent.resource import Refusal
 
 
 def prepared(state: Path) -> Path:
@@ -38,3 +41,12 @@ def test_marked_for_this_process_it_goes(tmp_path: Path) -> None:
     leaving.mark(str(state), os.getpid())
     assert leaving.leave(str(state))
     assert not state.exists()
+
+
+def test_a_state_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    state = prepared(tmp_path / "elsewhere")
+    (tmp_path / "state").symlink_to(state)
+    leaving.mark(str(state), os.getpid())
+    with pytest.raises(Refusal, match="cannot remove"):
+        leaving.leave(str(tmp_path / "state"))
+    assert (state / "agent/archive").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,19 @@ def test_activation_is_what_a_shell_would_have(system: System, tmp_path: Path) -
         "SET": "here",
         "TWO": f"{tmp_path}/one and here",
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("owned", [".", "etc/conda/activate.d"])
+def test_what_somebody_else_made_is_activated_as_that_user(system: System, tmp_path: Path, owned: str) -> None:
+    folder = tmp_path / "etc/conda/activate.d"
+    folder.mkdir(parents=True)
+    (folder / "1.sh").write_text('export WHO="$(id -un)"\n')
+    for above in (tmp_path, *list(tmp_path.parents)[:-2]):
+        above.chmod(above.stat().st_mode | 0o055)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(tmp_path / owned, nobody, -1)
+    assert activation.compute(system, "env", str(tmp_path))["WHO"] == "nobody"
 
 
 def test_an_activation_that_ends_the_shell_is_refused(system: System, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_names_of_no_secrets(name: str) -> None:
         "https://me:pw@example.org/x",
         "postgres://me:pw@db/x",
         "https://example.org/hook?id=a3f9c2d1e8b7a6f5c4d3e2f1a0b9c8d7",
+        "https://a3f9c2d1e8b7a6f5c4d3e2f1a0b9c8d7@errors.example.org/7",
     ],
 )
 def test_values_that_are_secrets(value: str) -> None:
@@ -192,6 +193,19 @@ def test_links_into_shared_data_are_found_and_data_is_not_entered(tmp_path: Path
     assert places.links([str(app)], [str(data)], [], folders=2)[1] is False
 
 
+def test_what_stands_in_the_place_of_a_users_list_is_neither_waited_for_nor_followed(tmp_path: Path) -> None:
+    (tmp_path / "conda/envs").mkdir(parents=True)
+    (tmp_path / "secret").write_text(f"{tmp_path}/conda/envs/x\n")
+    homes = [tmp_path / name for name in ("one", "two", "three")]
+    for home in homes:
+        (home / ".conda").mkdir(parents=True)
+    os.mkfifo(homes[0] / ".conda/environments.txt")
+    (homes[1] / ".conda/environments.txt").symlink_to(tmp_path / "secret")
+    assert places.roots([], map(str, homes[:2])) == []
+    (homes[2] / ".conda/environments.txt").write_text(f"{tmp_path}/conda/envs/x\n")
+    assert places.roots([], [str(homes[2])]) == [f"{tmp_path}/conda"]
+
+
 def test_prefixes_below_roots_and_which_of_them_are_ours(tmp_path: Path) -> None:
     root = tmp_path / "conda"
     ours = root / "envs/.generations/mine/aaaaaaaaaaaa-1"
@@ -202,8 +216,7 @@ def test_prefixes_below_roots_and_which_of_them_are_ours(tmp_path: Path) -> None
     (root / "envs/nothing").mkdir()
     (tmp_path / "home/.conda").mkdir(parents=True)
     (tmp_path / "home/.conda/environments.txt").write_text(f"{root}/envs/made\nnonsense\n")
-    system = System(blob=str)
-    assert places.roots(system, [], [str(tmp_path / "home")]) == [str(root)]
+    assert places.roots([], [str(tmp_path / "home")]) == [str(root)]
     kinds = {Path(one["path"]).name: one["kind"] for one in places.prefixes([str(root)])}
     assert kinds == {"linked": "link", "made": "directory", "mine": "generation"}
 

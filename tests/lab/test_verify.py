@@ -54,7 +54,7 @@ class Fleet:
         """A command as it stands, the inventories included."""
         argv = [sys.executable, "-m", "provision", *words]
         options: dict[str, Any] = {"cwd": PROJECT, "capture_output": True, "text": True, "timeout": 240}
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, **options)
+        done: subprocess.CompletedProcess[str] = subprocess.run(argv, stdin=subprocess.DEVNULL, **options)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -57,6 +57,7 @@ def test_to_forget_writes_the_files_and_leaves_what_belongs_to_the_host(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = Where(inventory=[folder])
+    (folder / "host_vars/gpu-021.yaml").write_text("nvidia_min_count: 1\n")
     for name in ("gpu-01", "gpu-02"):
         fact_store.remember(load_inventory([folder]), name, {"cpus": 4})
     assert offboard(["gpu-02"], forget=True, yes=True, where=where, shown=Shown()) == 0
@@ -64,7 +65,7 @@ def test_to_forget_writes_the_files_and_leaves_what_belongs_to_the_host(
     assert sorted(load_inventory([folder]).hosts) == ["gpu-01", "gpu-03", "gpu-04", "web-01"]
     said = capsys.readouterr().err
     assert "-    gpu-02:\n" in said
-    assert f"stays: {folder / 'host_vars/gpu-02.yaml'}" in said
+    assert f"stays: {folder / 'host_vars/gpu-02.yaml'}\n" in said
     assert [path.name for path in (folder / ".provision/facts").iterdir()] == ["gpu-01.json"]
     names = {path.name for path in folder.iterdir()}
     assert names == {"a.yaml", "b.yaml", "known_hosts", "host_vars", ".provision"}
@@ -79,6 +80,13 @@ def test_what_is_refused_before_anything(
     with pytest.raises(ProvisionError) as error:
         offboard(names, forget=False, yes=yes, where=Where(inventory=[folder]), shown=Shown())
     assert str(error.value).replace(str(folder), "inventory") == snapshot
+
+
+def test_a_limit_that_leaves_a_host_out_is_refused_before_anything(folder: Path) -> None:
+    where = Where(inventory=[folder], limit="gpu-01")
+    with pytest.raises(ProvisionError, match="does not name just the hosts to be taken out"):
+        offboard(["gpu-01", "gpu-02"], forget=False, yes=True, where=where, shown=Shown())
+    assert (folder / "a.yaml").read_text() == GPUS
 
 
 def test_an_entry_that_cannot_be_edited_is_said_before_a_host_is_touched(

@@ -370,7 +370,7 @@ def _absent(spec: Spec, state: State) -> List[Action]:
     found = _stopped(spec, state)
     if state.secrets is not None:
         found.append(_file(spec, "secrets", state.secrets_path, state.secrets, None))
-    if state.script is not None:
+    if state.script is not None and unit_text.MADE_BY in state.script:
         found.append(_file(spec, "script", _script_path(spec), state.script, None))
     if state.unit is not None:
         found.append(_file(spec, "unit", state.unit_path, state.unit, None))

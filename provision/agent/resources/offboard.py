@@ -10,7 +10,7 @@ import os
 from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
-from .. import app_view, leaving, supervisor_files
+from .. import app_view, leaving, mounts, supervisor_files, trees
 from ..record import record
 from ..resource import Action, Emit, Verb
 from ..system import System
@@ -20,6 +20,7 @@ from . import app, conda_env
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 _MARK = "Made by provision"
+_PATIENCE = 10.0
 
 
 @record(frozen=True)
@@ -51,7 +52,8 @@ class State:
 
 def observe(spec: Spec, system: System) -> State:
     """Look at units, generations, supervisor's files and the journal."""
-    roots = _roots(spec, system)
+    known = _roots(spec, system)
+    roots = [root for root in known if not _shared(root, system)]
     apps = [
         app.Spec(name=name, state="absent", script_directory=_script_directory(system, name, unit))
         for name, unit in _units(system)
@@ -60,12 +62,18 @@ def observe(spec: Spec, system: System) -> State:
         conda_env.Spec(name=name, root=root, state="absent")
         for root in roots
         for name in _names(os.path.join(root, "envs", ".generations"))
+        if not name.startswith(".")
     ]
+    seen = [(one, conda_env.observe(one, system)) for one in environments]
+    # beside what people made where an environment would be, a store may hold no more than a lock file
+    ours = [(one, there) for one, there in seen if there.kept or there.there in ("generation", "nothing")]
+    stays = _stays(system, roots) + ["environments %s (other hosts may use them)" % root for root in known
+                                     if root not in roots]  # fmt: skip
     return State(
         [(each, app.observe(each, system)) for each in apps],
-        [(one, conda_env.observe(one, system)) for one in environments],
+        ours,
         _supervisor(system),
-        _stays(system, roots),
+        stays,
         system.state_directory,
     )
 
@@ -91,6 +99,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
         system.unlink(action.target)
         _remove_empty_folders()
     else:
+        trees.need_removable(system.state_directory)
         leaving.mark(system.state_directory, os.getppid())
     return {}
 
@@ -149,6 +158,17 @@ def _roots(spec: Spec, system: System) -> List[str]:
     return sorted({os.path.normpath(root) for root in [*spec.roots, *known]})
 
 
+def _shared(root: str, system: System) -> bool:
+    """Whether a root lies on a file system of the network: what other hosts run cannot be seen from here."""
+    table = [mount for mount in mounts.mounts() if mount.point != "/"]
+    if mounts.on_network(root, table) or not any(mount.network for mount in table):
+        return mounts.on_network(root, table)
+    try:
+        return mounts.on_network(system.within(_PATIENCE, lambda: os.path.realpath(root)), table)
+    except TimeoutError:
+        return True
+
+
 def _supervisor(system: System) -> List[str]:
     """Files of supervisor itself that are marked as ours, on a host without systemd."""
     folders = (supervisor_files.BINARIES, os.path.dirname(supervisor_files.BINARIES), "/etc/profile.d")
@@ -187,7 +207,7 @@ def _created(system: System) -> List[Tuple[str, str]]:
 def _remove_empty_folders() -> None:
     """Remove the folders of supervisor that have nothing in them any more."""
     for path in (supervisor_files.UNITS, supervisor_files.BINARIES, os.path.dirname(supervisor_files.UNITS)):
-        if os.path.isdir(path) and not _names(path):
+        if os.path.isdir(path) and not os.path.islink(path) and not _names(path):
             os.rmdir(path)
 
 

@@ -61,7 +61,7 @@ def observe(spec: Spec, system: System) -> State:
     running = servers.found(_gpu_processes(system), ours)
     homes, used = _homes(), [os.path.dirname(one["prefix"]) for one in running if one["prefix"]]
     beside = [os.path.dirname(folder) for folder in used if os.path.basename(folder) == "envs"]
-    roots = places.roots(system, [*spec.roots, *beside], homes)
+    roots = places.roots([*spec.roots, *beside], homes)
     found = places.prefixes(roots)
     shared = places.shared(system, spec.shared)
     starts = [*(path for path in (*_STARTS, *homes) if os.path.isdir(path)), *(one["directory"] for one in running)]

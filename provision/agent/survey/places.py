@@ -20,19 +20,17 @@ _DISTRIBUTIONS = (
 _SKIPPED = ("node_modules", ".git", "__pycache__", "site-packages", ".cache", "conda-meta", "pkgs", "proc", "sys")
 _DEPTH = 5
 _FOLDERS = 20_000
+_FILE = 1 << 20
 
 
-def roots(system: System, asked: Iterable[str], homes: Iterable[str]) -> List[str]:
+def roots(asked: Iterable[str], homes: Iterable[str]) -> List[str]:
     """Folders that hold `envs`: those asked for, where installers put conda, and what users' conda wrote down."""
     candidates = list(asked)
     for base in ("/opt", *homes):
         candidates += [os.path.join(base, name) for name in _DISTRIBUTIONS]
         candidates.append(os.path.join(base, ".conda"))
     for home in homes:
-        try:
-            lines = system.read_text(os.path.join(home, ".conda", "environments.txt")).splitlines()
-        except OSError:
-            continue
+        lines = _lines(os.path.join(home, ".conda", "environments.txt"))
         above = [os.path.dirname(line.strip().rstrip("/")) for line in lines if line.startswith("/")]
         candidates += [os.path.dirname(path) for path in above if os.path.basename(path) == "envs"]
     found: Dict[str, str] = {}
@@ -40,6 +38,18 @@ def roots(system: System, asked: Iterable[str], homes: Iterable[str]) -> List[st
         if os.path.isdir(os.path.join(path, "envs")):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
+
+
+def _lines(path: str) -> List[str]:
+    """The lines of a small file of somebody's; what is no plain file is not waited for, nor is a link followed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return []
+        return stream.read(_FILE).decode("utf-8", "surrogateescape").splitlines()
 
 
 def prefixes(found: Iterable[str]) -> List[Dict[str, str]]:
@@ -81,7 +91,10 @@ def links(
     apart = {*known, *(path.rstrip("/") for path in skipped)}
     for start in sorted(dict.fromkeys(starts)):
         for path in _links_below(start, apart, left, _DEPTH):
-            text = os.readlink(path)
+            try:
+                text = os.readlink(path)
+            except OSError:
+                continue  # it went meanwhile
             aim = os.path.normpath(os.path.join(os.path.dirname(path), text))
             root = next((one for one in known if aim == one or aim.startswith(one + "/")), "")
             if root:

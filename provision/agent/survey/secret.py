@@ -9,8 +9,8 @@ from typing import Dict, List, Optional, Tuple
 
 __all__ = ["is_secret", "named", "split", "variables"]
 
-_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY")
-_PARTS = (*_ENDS, "KEY", "KEYS", "PASS", "PWD", "PAT", "AUTH")
+_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY", "COOKIE")
+_PARTS = (*_ENDS, "KEY", "KEYS", "PASS", "PWD", "PAT", "AUTH", "CREDS", "SALT", "DSN")
 _PLAIN = ("PWD", "OLDPWD")
 _NOT = ("FILE", "PATH", "DIR", "LIMIT", "COUNT", "LENGTH", "SIZE")
 """A name that ends so says where a secret is, or how long, and is none."""
@@ -38,7 +38,11 @@ def is_secret(value: str) -> bool:
     _, sign, rest = value.partition("://")
     if sign:
         account = rest.partition("/")[0].rpartition("@")[0]
-        return ":" in account or any(_random(part) for part in rest.replace("?", "/").replace("&", "/").split("/"))
+        return (
+            ":" in account
+            or _random(account)
+            or any(_random(part) for part in rest.replace("?", "/").replace("&", "/").split("/"))
+        )
     return _random(value)
 
 

@@ -123,12 +123,15 @@ def test_what_a_host_says_is_text_and_never_a_template(tmp_path: Path) -> None:
         words=[["python", None], [EVIL, None], ["{% raw %}", None], ["a: b # c", None], ["yes", None]],
         directory=f"/srv/{EVIL}",
         variables={"X": EVIL, "Y": "'\"\\"},
+        visible=None,
+        used=[EVIL],
     )
     link = {"path": f"/srv/{EVIL}", "target": "/data/x", "root": "/data", "missing": False}
     folder = written(survey(servers=[evil], links=[link]), tmp_path)
     (play,) = load(folder / "playbook.yaml")
     (app,) = play["apps"]
     assert app["command"] == ["python", EVIL, "{% raw %}", "a: b # c", "yes"]
+    assert "gpus" not in app
     assert (app["directory"], app["variables"]) == (f"/srv/{EVIL}", {"X": EVIL, "Y": "'\"\\"})
     assert play["tasks"][0]["link"]["path"] == f"/srv/{EVIL}"
     found = [*app["command"], app["directory"], *app["variables"].values(), play["tasks"][0]["link"]["path"]]
@@ -155,6 +158,8 @@ def test_what_a_host_says_is_text_and_never_a_template(tmp_path: Path) -> None:
         ({"servers": [server(directory="/srv/chat (deleted)")]}, "process 43", "directory is gone", "start it again"),
         ({"servers": [server(directory="/srv/\x1b[2J")]}, "process 43", "control characters", "start it again"),
         ({"servers": [server(user="")]}, "process 43", "has no name", "create that user"),
+        ({"servers": [server(secrets=["A }}{{ 1 "])]}, "process 43", "no usual name", "without it"),
+        ({"servers": [server(ports=["{{ 1 }}"])]}, "process 43", "no numbers", "by hand"),
         ({"servers": [server(visible=None)]}, "GPUs of app `chat`", "neither", "`gpus`"),
         ({"environments": [environment(kind="link")]}, f"`{CHAT}`", "a link", "directory"),
         ({"environments": [environment(kind="generation")]}, f"`{CHAT}`", "already", "playbook"),

@@ -429,6 +429,27 @@ def test_shared_data_becomes_directories_and_links(tmp_path: Path) -> None:
     ]
 
 
+def test_shared_data_renders_what_is_a_template_and_nothing_else(tmp_path: Path) -> None:
+    text = """
+- hosts: all
+  vars: {root: /srv, name: in}
+  shared_data:
+    - path: "{% if name %}/a{% endif %}"
+      directories: ["{{ name }}", !unsafe "{{ root }}"]
+      links: {"{{ root }}/x": !unsafe "/{{ root }}", "{{ root }}/y": !unsafe "{% root %}"}
+    - {path: !unsafe "/{{ root }}", directories: [in]}
+"""
+    seen = driven(loaded(tmp_path, text))
+    assert [(step.step.spec["path"], step.step.spec.get("target")) for step in seen.steps] == [
+        ("/a/in", None),
+        ("/a/{{ root }}", None),
+        ("/srv/x", "/{{ root }}"),
+        ("/srv/y", "/a/{% root %}"),
+        ("/{{ root }}/in", None),
+    ]
+    assert seen.steps[-1].title == "Shared directory in"
+
+
 def test_shared_data_looks_at_its_file_system_before_it_makes_anything(tmp_path: Path) -> None:
     text = """
 - hosts: all

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from made_up import edited, fleet, healthy, host, lost, right, stopped
 
@@ -30,6 +32,18 @@ def test_drift_is_left_out_where_a_probe_says_what_is_wrong() -> None:
     drift = Finding("apps", "apps.app", "failed", "`web` would change", "web", {"drift": True})
     assert drift not in host("n1", drift, stopped("n1")).findings
     assert drift in host("n1", drift).findings
+
+
+def test_what_several_tasks_say_of_one_thing_is_told_once() -> None:
+    found = [
+        Finding(
+            "environments", "environments.user_packages", "failed", "they shadow", "root", {"where": f"a.yaml:{line}"}
+        )
+        for line in (1, 2)
+    ]
+    assert [each.detail for each in host("n1", *found).findings if each.status == "failed"] == [{"where": "a.yaml:1"}]
+    other = replace(found[1], summary="they shadow something else")
+    assert len([each for each in host("n1", *found, other).findings if each.status == "failed"]) == 2
 
 
 def test_an_app_that_still_starts_is_no_drift() -> None:

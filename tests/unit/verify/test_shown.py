@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from provision.errors import ProvisionError
 from provision.verify import html, metrics
 from provision.verify.document import document, schema
 from provision.verify.junit import junit
-from provision.verify.ladder import RUNGS, Verdict
+from provision.verify.ladder import RUNGS, Finding, Verdict, judge
 from provision.verify.text import lines, plain
 
 
@@ -92,6 +93,12 @@ def test_junit_has_the_structure_that_ci_reads() -> None:
     assert suites["gpu-03"].attrib["failures"] == "1"
     assert {suites[name].attrib["failures"] for name in ("gpu-01", "gpu-02")} == {"0"}
     assert "mend: provision apply play.yaml -l gpu-20" in str(suites["gpu-20"].find(".//failure").text)  # type: ignore[union-attr]
+
+
+def test_junit_can_be_read_whatever_a_host_calls_its_checks() -> None:
+    evil = Finding("apps", "apps.\x1b[2J<\x00>", "failed", "x")
+    root = ElementTree.fromstring(junit(replace(fleet(), hosts=(judge("gpu-01", [evil]),))))
+    assert root.find(".//failure").attrib["type"] == "apps.[2J<>"  # type: ignore[union-attr]
 
 
 class Parsed(HTMLParser):
