@@ -105,7 +105,8 @@ def await_return(
                 raise
             last = f"{error.summary}\n{error.cause}".strip()
         else:
-            if ready.facts.get("boot_id") != boot:
+            now = ready.facts.get("boot_id")
+            if now and now != boot:  # one that does not say is not taken for back
                 return opened, ready
             opened.close()
             last = "it still answers from the same boot"

@@ -271,8 +271,10 @@ def _compiled(environment: jinja2.Environment, text: str, native: bool) -> _Comp
 
 
 def _execute(compiled: _Compiled, names: Names) -> Any:
-    context = compiled.template.new_context(names, shared=True)  # type: ignore[arg-type]
-    parts = compiled.template.root_render_func(context)
+    template = compiled.template
+    # made here, as `new_context` also lists all globals, which takes longer than most templates
+    context = _Context(template.environment, names, template.name, template.blocks)  # type: ignore[arg-type]
+    parts = template.root_render_func(context)
     if not compiled.native:
         return "".join(parts)
     for _ in parts:

@@ -200,7 +200,7 @@ class Session:
         if opened:
             opened.close()
         patience = rebooting.patience_for(item, lambda: self._cancelled, lambda seconds: self._waits(item, seconds))
-        boot = str(self.facts.get("boot_id"))
+        boot = str(result.fields.get("boot_id") or self.facts.get("boot_id") or "")
         self._opened, ready = rebooting.await_return(self.host, boot, self._greeted, patience)
         if self._cancelled:
             raise Unreachable("closed", f"the run ended while `{self.host}` rebooted")

@@ -13,7 +13,7 @@ from typing import Dict, List, Optional
 from .resource import Refusal
 from .system import CLEAN_PATH, System
 
-__all__ = ["compute"]
+__all__ = ["compute", "stranger"]
 
 _OF_THE_SHELL = ("PWD", "OLDPWD", "SHLVL", "_", "IFS", "PS1", "PS2", "PS4", "OPTIND", "PPID")
 
@@ -50,8 +50,8 @@ def _scripts(path: str) -> List[str]:
     return [os.path.join(folder, script) for script in names if script.endswith(".sh")]
 
 
-def _stranger(paths: List[str]) -> Optional[str]:
-    """The first user but root whose one of these is, so that their code does not run as root; None for none."""
+def stranger(paths: List[str]) -> Optional[str]:
+    """The user but root whose one of these is, who is to run what is there; None where all is ours to run."""
     import pwd
 
     owner = next((uid for uid in (os.stat(path).st_uid for path in paths) if uid), 0)
@@ -68,7 +68,7 @@ def _sourced(system: System, name: str, path: str, before: Dict[str, str], scrip
     text = 'for script; do . "$script" >/dev/null </dev/null || echo "$script" >&2; done; exec env -0'
     argv = [shell, "-c", text, "activate", *scripts]
     ended = system.run(
-        argv, timeout=60.0, environment=before, directory="/", user=_stranger([path, os.path.dirname(scripts[0])])
+        argv, timeout=60.0, environment=before, directory="/", user=stranger([path, os.path.dirname(scripts[0])])
     )
     if ended.returncode or ended.timed_out:
         raise Refusal(

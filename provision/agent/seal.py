@@ -59,7 +59,7 @@ def strange(system: System, path: str) -> List[str]:
         _, unowned = differences(system, path, "seal")
     except FileNotFoundError:
         unowned = []  # nobody sealed it: it was never used
-    found = [line[len(_ADDED) :] if line.startswith(_ADDED) else line for line in unowned]
+    found = [line[len(_ADDED) :] for line in unowned if line.startswith(_ADDED)]
     return _cut(found + sorted(_written(os.path.join(path, "var"), sealed.st_ctime) if sealed else []))
 
 

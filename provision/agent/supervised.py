@@ -8,6 +8,7 @@ those of provision/plain, sent along with supervisor. One of the two keepers beh
 from __future__ import annotations
 
 import os
+import stat
 import time
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -202,13 +203,27 @@ def outdated(system: System, archive: str) -> List[Tuple[str, str, str]]:
     return [item for item in found if item[1] != item[2]]
 
 
+def _need_own(folder: str) -> None:
+    """Refusal for a folder, made by others, in which they could change what root runs."""
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        raise Refusal(
+            "`%s` is not trusted" % folder,
+            "others than root could change what root runs there",
+            "see whose it is; it is to be a directory of root that nobody else may write",
+        )
+
+
 def bring(system: System, archive: str) -> None:
     """Unpack supervisor and write its own files; apps that run go on."""
     from . import tools
 
     tools.supervisor_directory(system, archive)
-    for folder in (files.UNITS, files.BINARIES, files.LOGS):
+    for folder in (files.UNITS, files.BINARIES):
         system.mkdir(folder, 0o755)
+    for folder in (os.path.dirname(files.UNITS), files.UNITS, files.BINARIES):
+        _need_own(folder)
+    system.mkdir(files.LOGS, 0o750)  # what apps say may hold what is not for every user of the host
     for file, (text, mode) in sorted(files.wanted(system, archive).items()):
         system.mkdir(os.path.dirname(file), 0o755)
         system.write(file, text.encode(), mode=mode, uid=0, gid=0)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from provision import __version__
-from provision.conda.cache import cache_folder
+from provision.cache import cache_folder
 from provision.conda.capability import Uses
 from provision.conda.locked import Lock, Paths, from_manifest
 from provision.conda.mirrors import Settings

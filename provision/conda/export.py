@@ -25,9 +25,10 @@ __all__ = ["Written", "channels_of", "environment_yml", "explicit"]
 Listing = Mapping[str, Any]
 """The fields of `conda_list`: `packages`, `pip`, `python`, `variables`, …"""
 _TORCH_BUILD = re.compile(r"\Atorch(?:vision|audio)? \S+\+(cu\d{2,3}|cpu|rocm[\d.]+)\Z")
-_WORD = re.compile(r"[^\s\x00-\x20\x7f#]*(?:#(?:egg|subdirectory|sha256|md5)[=:&\w./+-]*)?\Z")
-"""What can stand in a line of pip's: nothing that another option, another line or a comment could begin with."""
-_CONDA_TOKEN = re.compile(r"(?<=/t/)[^/]+/|/t/\Z")
+_WORD = re.compile(r"(?!-)[^\s\x00-\x20\x7f]*\Z")
+"""What can stand in a line of pip's: nothing that ends it, nor begins an option or a comment."""
+_TOKEN = re.compile(r"(?<=[a-z0-9])/t/[^/]+(?=/)")
+"""How a channel's URL carries a token: https://conda.anaconda.org/t/TOKEN/CHANNEL."""
 _FIRST = ("pytorch", "nvidia")
 """Channels that come before others: with strict priority theirs are the builds that were meant."""
 
@@ -112,11 +113,11 @@ def _pip_lines(packages: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[s
         origin = package.get("direct_url") or {}
         url, vcs = clean(str(origin.get("url") or "")), origin.get("vcs_info") or {}
         told = (package["name"], package.get("version") or "", url, vcs.get("vcs") or "", vcs.get("commit_id") or "")
-        if not all(_WORD.match(str(word)) for word in (*told, vcs.get("requested_revision") or "")):
-            notes.append(f"not written: {' '.join(str(package['name']).split())!r}, which is no line of pip's")
-        elif url.startswith("file:"):
+        if url.startswith("file:"):
             how = "editable from" if package.get("editable") else "from"
             notes.append(f"not written: {package['name']} {package['version']}, {how} {url.removeprefix('file://')}")
+        elif not all(_WORD.match(str(word)) for word in (*told, vcs.get("requested_revision") or "")):
+            notes.append(f"not written: {' '.join(str(package['name']).split())}, which would be no line of pip's")
         elif vcs:
             commit = vcs.get("commit_id") or vcs.get("requested_revision") or ""
             lines.append(f"{package['name']} @ {vcs.get('vcs', 'git')}+{url}{f'@{commit}' if commit else ''}")
@@ -156,14 +157,14 @@ def _channel(package: Mapping[str, Any], mirrors: Mapping[str, str]) -> str:
     base = url.rpartition("/")[0] if "://" in url else str(package.get("channel") or "").rstrip("/")
     base = base.removesuffix(f"/{subdir}") if subdir else base
     if "://" in base:
-        base = canonical_url(base, mirrors).rstrip("/")
+        base = canonical_url(_TOKEN.sub("", base + "/"), mirrors).rstrip("/")
     if base in DEFAULTS or base in ("pkgs/main", "pkgs/r", "defaults"):
         return "defaults"
     return "" if base.startswith(("file:", "<")) or base == "pypi" else base.removeprefix(f"{CONDA}/")
 
 
 def _line(package: Mapping[str, Any], mirrors: Mapping[str, str]) -> str:
-    url = canonical_url(str(package["url"]), mirrors)
+    url = canonical_url(_TOKEN.sub("", str(package["url"])), mirrors)
     digest = package.get("sha256") or package.get("md5")
     return f"{url}#{digest}" if digest else url
 

@@ -20,11 +20,12 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from provision.conda.cache import cache_folder, uv
+from provision.cache import cache_folder
 from provision.conda.environment import Environment, Index
 from provision.conda.locked import PipPackage, Wheel
 from provision.conda.mirrors import Settings, canonical_url, clean, mirrored
 from provision.conda.names import distributions
+from provision.conda.tools import uv
 from provision.errors import ProvisionError
 
 __all__ = ["provided", "resolve"]

@@ -5,13 +5,13 @@ Pure; knows no environment. The files are read when they are first asked for.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from provision.agent.record import record
+from provision.cache import once
 
 __all__ = ["Pair", "Rule", "below", "data", "oldest_driver", "rule", "toolkit_driver", "torch_set", "under"]
 
@@ -47,13 +47,13 @@ class Rule:
     pair: Pair | None = field(default=None, compare=False)
 
 
-@functools.cache
+@once
 def data() -> dict[str, Any]:
     """The whole table but for the sets of torch."""
     return _read("recipes.toml")
 
 
-@functools.cache
+@once
 def torch_sets() -> tuple[dict[str, Any], ...]:
     """What belongs to each torch, the oldest first."""
     return tuple(_read("torch_sets.toml")["torch"])
@@ -65,7 +65,7 @@ def _read(name: str) -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
 
 
-@functools.cache
+@once
 def rule(name: str) -> Rule:
     """The rule of that id; KeyError when there is none."""
     entry: Mapping[str, Any] = data()["rules"][name]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from provision.cache import once
 from provision.conda import tools
-from provision.conda.locked import Lock, PipPackage
+from provision.conda.locked import CONDA_FIELDS, Lock, PipPackage
 from provision.conda.mirrors import Settings, canonical_channels, mirrored
 
 __all__ = ["specify"]
@@ -46,7 +45,7 @@ def specify(
     return {**spec, **arguments}, blobs
 
 
-@functools.lru_cache(maxsize=64)
+@once
 def _content(lock: Lock) -> tuple[dict[str, Any], Blobs]:
     """What does not depend on the host or the arguments; made once a lock."""
     listing = _json(_listing(lock))
@@ -72,7 +71,7 @@ def _content(lock: Lock) -> tuple[dict[str, Any], Blobs]:
 
 
 def _listing(lock: Lock) -> list[dict[str, Any]]:
-    conda = [{**asdict(package), "kind": "conda"} for package in lock.packages]
+    conda = [{**{name: getattr(package, name) for name in CONDA_FIELDS}, "kind": "conda"} for package in lock.packages]
     return conda + [_pip_listed(package) for package in lock.pip]
 
 

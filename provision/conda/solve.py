@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from provision.conda.cache import cache_folder
+from provision.cache import cache_folder
 from provision.conda.environment import CondaSpec, Environment
 from provision.conda.mirrors import Settings, canonical_channel, canonical_channels, clean
 from provision.errors import ProvisionError

@@ -5,7 +5,6 @@ Packed once and kept in the cache folder, named by what they are; the same input
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import os
@@ -22,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from provision.agent.record import record
-from provision.conda.cache import cache_folder, uv
+from provision.cache import cache_folder, once
 from provision.errors import ProvisionError
 
-__all__ = ["NoInstaller", "Target", "Tool", "kept", "pack_files", "rattler_archive", "uv_archive"]
+__all__ = ["NoInstaller", "Target", "Tool", "kept", "pack_files", "rattler_archive", "uv", "uv_archive"]
 
 OLD_RATTLER = "0.25.0"
 """The last py-rattler for Python 3.8 and 3.9; it reads the lock files of newer ones."""
@@ -67,7 +66,14 @@ class NoInstaller(ProvisionError):
     """There is no build of an installer for a host's Python and architecture."""
 
 
-@functools.cache
+def uv() -> str:
+    """The path of the uv binary that came with this program."""
+    from uv import find_uv_bin
+
+    return os.fspath(find_uv_bin())
+
+
+@once
 def rattler_archive(target: Target) -> Tool:
     """The zip whose `rattler` is importable once unpacked on `sys.path`.
 
@@ -90,7 +96,7 @@ def rattler_archive(target: Target) -> Tool:
     return kept(f"rattler-{version}-{abi}-{target.architecture}.zip", pack)
 
 
-@functools.cache
+@once
 def uv_archive(target: Target) -> Tool:
     """The gzipped uv binary for an architecture; raises as `rattler_archive` does."""
     if target.architecture not in _PLATFORMS:

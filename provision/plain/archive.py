@@ -5,12 +5,12 @@ Packs the supervisor that was installed with provision, whose content is pinned 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from provision.cache import once
 from provision.conda.tools import Tool, kept, pack_files
 from provision.errors import ProvisionError
 
@@ -22,7 +22,7 @@ CONTENT = "0e4b7d4f6af0b0873c2f0243d98b703139f2daa77313b37750654cf5f5fec79e"
 PROGRAMS = ("keep.py", "launch.py", "ask.py")
 
 
-@functools.cache
+@once
 def supervisor_archive() -> Tool:
     """The zip, packed once and kept in the cache; ProvisionError where supervisor is missing or is another one."""
     programs = {name: (Path(__file__).parent / name).read_bytes() for name in PROGRAMS}

@@ -13,14 +13,16 @@ import time
 
 DEADLINE = 20.0
 PAUSE = 1.0
+CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""What supervisor gets of variables: nothing of the login, or the app, that happened to start it."""
 
 
 def main(folder: str, configuration: str, apps: str, run: str, logs: str) -> int:
     """The exit code: 0 when supervisor answers, or where there is no app to keep."""
     if not any(name.endswith(".conf") for name in os.listdir(apps)):
         return 0
-    for directory in (run, logs):
-        os.makedirs(directory, 0o755, exist_ok=True)
+    os.makedirs(run, 0o755, exist_ok=True)
+    os.makedirs(logs, 0o750, exist_ok=True)
     lock = os.open(os.path.join(run, "supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +57,7 @@ def keep(folder: str, configuration: str, lock: int) -> None:
     os.chdir("/")
     program = "import sys; sys.path.insert(0, %r); from supervisor.supervisord import main; main()" % folder
     argv = [sys.executable, "-IS", "-c", program, "--nodaemon", "--silent", "--configuration", configuration]
-    while subprocess.call(argv, pass_fds=[lock]):
+    while subprocess.call(argv, pass_fds=[lock], env=CLEAN):
         time.sleep(PAUSE)
     os._exit(0)
 

@@ -6,9 +6,11 @@ Must not open connections. Both are made once in a process.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
+import os
 import shlex
 import zlib
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from provision.agent.protocol import CHUNK, encode_blob
 from provision.agent.record import record
+from provision.cache import cache_folder, once
 
 __all__ = ["Archive", "archive", "command", "pack"]
 
@@ -44,7 +47,7 @@ class Archive:
             yield encode_blob(self.sha256, chunk, last=start + CHUNK >= len(self.packed))
 
 
-@functools.cache
+@once
 def archive() -> Archive:
     """The archive of the agent that this control node runs with."""
     return pack(_SOURCE)
@@ -69,11 +72,43 @@ def command(marker: str, python: str, state: str = "") -> str:
 
     `marker` is what it writes first, before its frames; `state` moves the agent's folder of state.
     """
-    words = [python, "-IS", "-c", bootstrap(), marker, archive().sha256, state]
-    return "exec " + shlex.join(words)
+    sha256, text = _start()
+    return "exec " + shlex.join([python, "-IS", "-c", text, marker, sha256, state])
 
 
-@functools.cache
+@once
+def _start() -> tuple[str, str]:
+    """The archive's SHA-256 and the bootstrap, kept as long as none of the agent's files was touched."""
+    note = cache_folder() / "agent" / f"{_signature()}.json"
+    try:
+        sha256, text = json.loads(note.read_text("utf-8"))
+    except (OSError, ValueError, TypeError):
+        sha256, text = archive().sha256, bootstrap()
+        aside = note.with_name(f".{note.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            aside.write_text(json.dumps([sha256, text]), "utf-8")
+            aside.replace(note)
+    return str(sha256), str(text)
+
+
+def _signature() -> str:
+    """Names, sizes and times of the agent's files, and of this one, which makes the archive of them."""
+    files = [*_files(_SOURCE), (__file__, Path(__file__).stat())]
+    seen = sorted((path, status.st_size, status.st_mtime_ns) for path, status in files)
+    return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(Path(entry.path))
+            elif entry.name.endswith(".py"):
+                yield entry.path, entry.stat()
+
+
+@once
 def bootstrap() -> str:
     """The bootstrap's text without comments, docstrings and types."""
     tree = ast.parse((_SOURCE / _BOOTSTRAP).read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.agent import flipping, generations, pruning
+from provision.agent import flipping, generations, pruning, seal, trees
 from provision.agent.resource import Refusal
 from provision.agent.resources import conda_flip, conda_rollback
 from provision.agent.system import System
@@ -231,3 +231,37 @@ def test_two_cannot_change_one_environment(store: Store) -> None:
         pass
     with generations.lock_environment(store.system, store.root, "env"):
         pass
+
+
+def test_a_generation_that_people_put_something_into_is_kept_and_told(store: Store) -> None:
+    for lock in (A, B, C):
+        path = store.unsealed(lock)
+        Path(path, "lib").mkdir()
+        seal.write(store.system, path, {"lock": lock})
+        if lock == A:
+            Path(path, "lib/model.bin").write_text("years of work")
+        store.flip(generations.Generation(path, lock, 1))
+    told: list[str] = []
+    assert pruning.prune(store.system, store.root, "env", 1, told.append) == [
+        f"{generations.store(store.root, 'env')}/{B[:12]}-1"
+    ]
+    assert store.names() == [f"{A[:12]}-1", f"{C[:12]}-1"]
+    assert "lib/model.bin" in told[0]
+
+
+def test_a_generation_with_a_mount_in_it_keeps_its_seal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = store.sealed(A)
+
+    def mounted(path: str) -> None:
+        raise Refusal("cannot remove", "another file system is mounted", "")
+
+    monkeypatch.setattr(trees, "need_removable", mounted)
+    with pytest.raises(Refusal, match="cannot remove"):
+        pruning.discard(store.system, store.root, "env", one.path)
+    assert generations.seal_of(store.system, one.path)
+
+
+@pytest.mark.parametrize("name", ["mybackupdirs-2", "aaaaaaaaaaaa-x", "aaaaaaaaaaa-1", "AAAAAAAAAAAA-1"])
+def test_a_folder_that_people_made_is_no_generation(store: Store, name: str) -> None:
+    Path(generations.store(store.root, "env"), name).mkdir()
+    assert generations.unsealed(store.system, store.root, "env") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.agent import app_files, supervised, supervisor_files, supervisor_rpc, unit_text, units
+from provision.agent import app_files, supervised, supervisor_files, supervisor_rpc, tools, unit_text, units
 from provision.agent.resource import Refusal
 from provision.agent.resources.app_logs import BURST, RATE, TOTAL, Bounded, Full
 from provision.agent.system import System
@@ -118,6 +119,9 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Syst
     (tmp_path / "state" / "tools").mkdir(parents=True)
     assert len(units.outdated(system, archive.sha256)) == 5
     units.bring(system, archive.sha256)
+    assert Path(supervisor_files.LOGS).stat().st_mode & 0o007 == 0
+    monkeypatch.setenv("PROVISION_APP", "web")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the login")
     assert units.outdated(system, archive.sha256) == []
     try:
         yield system
@@ -159,7 +163,9 @@ def test_a_real_supervisor_keeps_a_unit(monkeypatch: pytest.MonkeyPatch, tmp_pat
         until(lambda: Path(f"/proc/{first}/comm").read_text() == "sleep\n")
         os.kill(first, 9)
         until(lambda: (shown("NRestarts"), shown("SubState"), shown("ExecMainStatus")) == ("1", "running", "SIGKILL"))
-        os.kill(int((tmp_path / "run/supervisord.pid").read_text()), 9)
+        keeper = int((tmp_path / "run/supervisord.pid").read_text())
+        assert b"of the login" not in Path(f"/proc/{keeper}/environ").read_bytes()
+        os.kill(keeper, 9)
         until(lambda: not Path(f"/proc/{first}").exists())
         until(lambda: supervisor_rpc.processes() is not None and shown("SubState") == "running")
         units.restart(system, "web")
@@ -173,6 +179,20 @@ def test_a_real_supervisor_keeps_a_unit(monkeypatch: pytest.MonkeyPatch, tmp_pat
         until(lambda: supervisor_rpc.processes() is None)
         assert subprocess.run([supervisor_files.START], check=False).returncode == 0
         assert supervisor_rpc.processes() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("folder", ["", "apps", "bin"])
+def test_root_runs_nothing_from_where_others_may_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    for name, place in {"UNITS": "apps", "BINARIES": "bin", "LOGS": "log"}.items():
+        monkeypatch.setattr(supervisor_files, name, str(tmp_path / place))
+    monkeypatch.setattr(tools, "supervisor_directory", lambda system, archive: "")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    os.chown(tmp_path / folder, pwd.getpwnam("nobody").pw_uid, -1)
+    with pytest.raises(Refusal, match="is not trusted"):
+        units.bring(System(blob=str, facts={"init": "none"}), "0" * 64)
 
 
 def test_without_supervisor_a_start_says_what_brings_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provision.agent import app_found
+from provision.agent.resource import Refusal
 from provision.agent.resources import survey
 from provision.agent.spawn import Completed
 from provision.agent.survey import places, running, secret, servers
@@ -219,6 +221,13 @@ def test_prefixes_below_roots_and_which_of_them_are_ours(tmp_path: Path) -> None
     assert places.roots([], [str(tmp_path / "home")]) == [str(root)]
     kinds = {Path(one["path"]).name: one["kind"] for one in places.prefixes([str(root)])}
     assert kinds == {"linked": "link", "made": "directory", "mine": "generation"}
+
+
+def test_a_file_system_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_PATIENCE", 0.1)
+    monkeypatch.setattr(places, "roots", lambda *_: time.sleep(30))
+    with pytest.raises(Refusal, match="could not be looked through"):
+        survey.observe(survey.Spec(), System(blob=str))
 
 
 def test_survey_looks_at_this_machine_and_decides_nothing() -> None:

@@ -296,6 +296,14 @@ def test_who_may_enter_a_prefix(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_never_runs_what_somebody_else_made(tmp_path: Path) -> None:
+    assert prefix.runner(system(), "root", str(tmp_path)) == "root"
+    os.chown(tmp_path, system().user_id("nobody"), -1)
+    assert prefix.runner(system(), "root", str(tmp_path)) == "nobody"
+    assert prefix.runner(system(), "daemon", str(tmp_path)) == "daemon"
+
+
 def test_what_the_program_on_the_gpus_tells() -> None:
     text = 'warning: x\nprovision {"torch": "2.0.1"}\nprovision {"device": "GPU-1", "err\n'
     assert product.read(text) == [{"torch": "2.0.1"}]

@@ -73,6 +73,12 @@ def test_it_is_back_when_it_answers_from_another_boot() -> None:
     assert time.now == pytest.approx(100 + 4 + 4, abs=0.5)
 
 
+def test_a_host_that_does_not_say_which_boot_runs_is_not_taken_for_back() -> None:
+    host = Host("", "b2")
+    _, ready = await_return("gpu-01", "b1", host, patience(Time()))
+    assert ready.facts["boot_id"] == "b2" and host.made[0].closed
+
+
 def test_it_is_given_up_with_the_reason_of_the_last_try(snapshot: SnapshotAssertion) -> None:
     time = Time()
     with pytest.raises(Unreachable) as caught:

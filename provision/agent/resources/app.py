@@ -15,6 +15,7 @@ from .. import (
     app_files,
     app_found,
     app_needs,
+    app_script,
     checkout,
     digest,
     generations,
@@ -243,6 +244,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
         app_found.need_secrets(spec.name, spec.secrets)
     if state.generation is None:
         return [*_keeper_actions(spec, state), _predicted(spec, state)]
+    app_script.need_own(spec.name, _script_path(spec), state.script)
     wanted = wanted_files(spec, state)
     files = [*_keeper_actions(spec, state), *_file_actions(spec, state, wanted)]
     actions = [*files, *_process_actions(spec, state, wanted)]
@@ -370,7 +372,7 @@ def _absent(spec: Spec, state: State) -> List[Action]:
     found = _stopped(spec, state)
     if state.secrets is not None:
         found.append(_file(spec, "secrets", state.secrets_path, state.secrets, None))
-    if state.script is not None and unit_text.MADE_BY in state.script:
+    if app_script.ours(state.script):
         found.append(_file(spec, "script", _script_path(spec), state.script, None))
     if state.unit is not None:
         found.append(_file(spec, "unit", state.unit_path, state.unit, None))
@@ -420,7 +422,10 @@ def _write(arguments: Dict[str, Any], system: System) -> None:
     folder = os.path.dirname(arguments["path"])
     if system.lstat(folder) is None:
         system.mkdir(folder, 0o700 if kind == "secrets" else 0o755)
-    system.write(arguments["path"], data, mode=0o600 if kind == "secrets" else 0o755, uid=0, gid=0)
+    if kind == "script":
+        app_script.write(arguments["path"], data, system)
+    else:
+        system.write(arguments["path"], data, mode=0o600, uid=0, gid=0)
 
 
 def _veiled(text: Optional[str]) -> Optional[str]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from .. import app_view, units
 from ..record import record
-from ..resource import Action, Emit
+from ..resource import Action, Emit, Refusal
 from ..survey import places, servers
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
+_PATIENCE = 180.0
 _STARTS = ("/root", "/home", "/srv", "/opt", "/workspace", "/app")
 
 
@@ -59,13 +60,14 @@ def observe(spec: Spec, system: System) -> State:
     """Look at everything once."""
     ours = [units.full(name) for name in app_view.installed(system)]
     running = servers.found(_gpu_processes(system), ours)
-    homes, used = _homes(), [os.path.dirname(one["prefix"]) for one in running if one["prefix"]]
-    beside = [os.path.dirname(folder) for folder in used if os.path.basename(folder) == "envs"]
-    roots = places.roots([*spec.roots, *beside], homes)
-    found = places.prefixes(roots)
-    shared = places.shared(system, spec.shared)
-    starts = [*(path for path in (*_STARTS, *homes) if os.path.isdir(path)), *(one["directory"] for one in running)]
-    links, whole = places.links([start for start in starts if start not in ("", "/")], shared, roots)
+    try:
+        roots, found, shared, links, whole = system.within(_PATIENCE, lambda: _places(spec, running, system))
+    except TimeoutError:
+        raise Refusal(
+            "the folders of this host could not be looked through",
+            "there is no end of it within %g s: a file system may hang" % _PATIENCE,
+            "`provision verify` names mounts that do not answer",
+        ) from None
     gpu = system.facts.get("gpu") or {}
     return State(
         roots=roots,
@@ -92,6 +94,17 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
     """`roots`, `environments`, `servers`, `shared`, `links`, `whole`, `devices` and `simulated`."""
     return dict(state.__dict__)
+
+
+def _places(spec: Spec, running: List[Dict[str, Any]], system: System) -> Tuple[Any, ...]:
+    """Roots, environments, shared directories, links, and whether all links were looked for."""
+    homes, used = _homes(), [os.path.dirname(one["prefix"]) for one in running if one["prefix"]]
+    beside = [os.path.dirname(folder) for folder in used if os.path.basename(folder) == "envs"]
+    roots = places.roots([*spec.roots, *beside], homes)
+    shared = places.shared(system, spec.shared)
+    starts = [*(path for path in (*_STARTS, *homes) if os.path.isdir(path)), *(one["directory"] for one in running)]
+    links, whole = places.links([start for start in starts if start not in ("", "/")], shared, roots)
+    return roots, places.prefixes(roots), shared, links, whole
 
 
 def _homes() -> List[str]:

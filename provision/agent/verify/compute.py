@@ -95,7 +95,7 @@ def _run(spec: Spec, system: System, generation: generations.Generation, free: L
         timeout=timeout,
         environment={**imports.variables(system, generation), **places},
         directory="/",
-        user=spec.user,
+        user=prefix.runner(system, spec.user, generation.path),
     )
     words = "no answer within %g s" % timeout if done.timed_out else ""
     if done.returncode and not words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, List
 
 from .. import generations, inspection
@@ -25,6 +26,7 @@ def look(spec: Spec, system: System) -> List[Finding]:
         return [failed(_CHECK, "`%s` has no python to import with" % spec.name, spec.name, environments.APPLY)]
     if not spec.imports:
         return [skipped(_CHECK, "the environment declares no imports", spec.name)]
+    spec = replace(spec, user=prefix.runner(system, spec.user, generation.path))
     closed = prefix.closed_to(system, spec.user, generation.path)
     if closed:
         summary = "`%s` may not enter `%s`, where the environment is" % (spec.user, closed)

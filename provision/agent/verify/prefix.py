@@ -8,7 +8,7 @@ from typing import Dict, List, Optional
 from .. import generations
 from ..system import System
 
-__all__ = ["NOWHERE", "closed_to", "of_environment", "quiet"]
+__all__ = ["NOWHERE", "closed_to", "of_environment", "quiet", "runner"]
 
 NOWHERE = "/dev/null/provision"
 """A path below which nobody can make anything, root neither."""
@@ -30,6 +30,13 @@ def closed_to(system: System, user: str, path: str) -> str:
     entry = pwd.getpwuid(uid)
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     return next((folder for folder in _ways(path) if not _may_enter(folder, uid, groups)), "")
+
+
+def runner(system: System, user: str, path: str) -> str:
+    """Who runs the python of a prefix: whoever was asked for, but root never what somebody else made."""
+    from ..activation import stranger
+
+    return stranger([path]) or user if system.user_id(user) == 0 else user
 
 
 def quiet() -> Dict[str, str]:

@@ -38,7 +38,7 @@ def of_files(prefix: str, names: Iterable[str]) -> Traces:
 
 def journal(system: System, wanted: Callable[[Dict[str, Any]], bool]) -> Dict[str, Any]:
     """The last line of the host's list of changes that is wanted; empty where there is none."""
-    last = next((line for line in reversed(list(changes(system))) if wanted(line)), {})
+    last: Dict[str, Any] = next((line for line in reversed(list(changes(system))) if wanted(line)), {})
     return {key: last[key] for key in ("time", "run", "operator", "step") if key in last}
 
 

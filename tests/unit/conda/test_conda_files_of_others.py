@@ -244,3 +244,32 @@ def test_a_file_that_is_none_of_them(name: str, text: str, tmp_path: Path, snaps
     with pytest.raises(ProvisionError) as caught:
         imported(path, None, None)
     assert str(caught.value).replace(f"{tmp_path}/", "") == snapshot
+
+
+def test_no_credential_of_a_host_is_written() -> None:
+    url = "https://conda.anaconda.org/t/ab-0123-cd/private/linux-64/alpha-1.0-h0_0.conda"
+    other = "https://me:pw@repo.example/t/ab-0123-cd/chan/linux-64/omega-1.0-h0_0.conda"
+    origin = {"url": "https://me:pw@index.example/beta-1.0-py3-none-any.whl"}
+    packages = [conda("alpha", "1.0", "h0_0", "private", url=url), conda("omega", "1.0", "h0_0", "chan", url=other)]
+    found = {"packages": packages, "pip": [pip("beta", "1.0", direct_url=origin)], "python": "3.11"}
+    text = environment_yml("env", found, {}).text + explicit(found, {}).text
+    assert "ab-0123-cd" not in text and "pw" not in text
+    assert "- private\n" in text and "- https://repo.example/chan\n" in text
+    assert "beta @ https://index.example/beta-1.0-py3-none-any.whl" in text
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        pip("beta --index-url http://evil.example", "1.0"),
+        pip("beta", "1.0\n--index-url http://evil.example"),
+        pip("--index-url=http://evil.example", "1.0"),
+        pip("beta", "1.0", direct_url={"url": "https://h/b.whl --index-url http://evil.example"}),
+        pip("beta", "1.0", direct_url={"url": "https://h/b", "vcs_info": {"vcs": "git", "commit_id": "0\n-e evil"}}),
+    ],
+)
+def test_what_a_host_says_is_no_option_of_pips(package: dict[str, Any]) -> None:
+    found = {"packages": [conda("python", "3.11", "h0_0")], "pip": [package], "python": "3.11"}
+    written = environment_yml("env", found, {})
+    assert yaml.safe_load(written.text)["dependencies"] == ["python=3.11=h0_0"]
+    assert "which would be no line of pip's" in written.notes[0]
