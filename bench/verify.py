@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from converged import counts, measured, plain_ssh
+from converged import INSTALLED, counts, measured, plain_ssh
 
 from provision.lab.fleet import Lab
 from provision.lab.gpus import Process
@@ -77,7 +77,7 @@ def use(host: Host, *, busy: bool) -> None:
 def provision(lab: Lab, *words: str) -> dict[str, Any]:
     """What a command told as JSON; the bench ends where it fails."""
     argv = [sys.executable, "-m", "provision", *words, "-i", str(lab.inventory), "-o", "json"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=INSTALLED)
     if done.returncode:
         sys.exit(f"bench: {words[0]} ended with {done.returncode}\n{done.stderr}\n{done.stdout}")
     told: dict[str, Any] = json.loads(done.stdout)

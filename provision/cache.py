@@ -30,4 +30,5 @@ def once(function: Callable[P, T]) -> Callable[P, T]:
         with lock:
             return kept(*args, **kwargs)
 
+    asked.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
     return asked

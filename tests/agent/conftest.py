@@ -42,9 +42,11 @@ def resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         registry = source / "resources" / "__init__.py"
         registry.write_text(registry.read_text() + f'\nREGISTRY["{name}"] = "{name}"\n')
         archive.cache_clear()
+        transport_archive._start.cache_clear()
 
     yield add
     archive.cache_clear()
+    transport_archive._start.cache_clear()
 
 
 @pytest.fixture

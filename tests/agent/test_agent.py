@@ -433,6 +433,7 @@ def test_silence_of_the_control_node_ends_the_agent(
     path = archive._SOURCE / "protocol.py"
     path.write_text(path.read_text().replace("SILENCE = 30.0", "SILENCE = 1.0").replace("EVERY = 5.0", "EVERY = 0.3"))
     archive.archive.cache_clear()
+    archive._start.cache_clear()
     agent = start()
     received = agent.link._received
     agent.begin(shell("sleep 60"))

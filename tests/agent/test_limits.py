@@ -103,6 +103,7 @@ def test_content_that_does_not_come_fails_its_step(
     pump = archive._SOURCE / "protocol.py"
     pump.write_text(pump.read_text().replace("BEAT_EVERY = 5.0", "BEAT_EVERY = 0.2"))
     archive.archive.cache_clear()
+    archive._start.cache_clear()
     agent = start()
     agent.link._supply = lambda wanted: None  # type: ignore[method-assign]
     step = Step(1, "file", {"path": str(tmp_path / "x"), "content_blob": EMPTY, "mode": "0644"})
