@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from typing import Tuple
 
 from .resource import Refusal
@@ -10,6 +12,7 @@ from .resource import Refusal
 __all__ = ["contents", "need_removable", "remove"]
 
 _COUNT_LIMIT = 100000
+_ROUNDS, _PAUSE = 40, 0.05
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -71,16 +74,34 @@ def _plain(text: str) -> str:
 
 
 def _remove(above: int, name: str, device: int) -> None:
-    """By descriptors: whoever exchanges a folder for a link meanwhile does not lead this anywhere else."""
+    """By descriptors: whoever exchanges a folder for a link meanwhile does not lead this anywhere else.
+
+    What a build that was killed still writes for a moment goes as well.
+    """
     folder = os.open(name, _FOLDER, dir_fd=above)
     try:
-        with os.scandir(folder) as listing:
-            entries = list(listing)
-        for entry in entries:
+        for _ in range(_ROUNDS):
+            _empty(folder, device)
+            try:
+                os.rmdir(name, dir_fd=above)
+                return
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                time.sleep(_PAUSE)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=above)
+
+
+def _empty(folder: int, device: int) -> None:
+    with os.scandir(folder) as listing:
+        entries = list(listing)
+    for entry in entries:
+        try:
             if not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.name, dir_fd=folder)
             elif entry.stat(follow_symlinks=False).st_dev == device:
                 _remove(folder, entry.name, device)
-    finally:
-        os.close(folder)
-    os.rmdir(name, dir_fd=above)
+        except FileNotFoundError:
+            pass  # whoever wrote it took it away

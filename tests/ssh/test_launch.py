@@ -59,7 +59,11 @@ def sudoers(more: str = "", nopasswd: str = "") -> str:
 @pytest.fixture(autouse=True)
 def small_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bootstrap that says what it got, in place of the agent's."""
-    monkeypatch.setattr(archive, "bootstrap", lambda: SPEAKER.replace("VERSION", "[3, 11, 2]"))
+    _speaks(monkeypatch, "[3, 11, 2]")
+
+
+def _speaks(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(archive, "_start", lambda: (archive.archive().sha256, SPEAKER.replace("VERSION", version)))
 
 
 @pytest.fixture
@@ -198,7 +202,7 @@ def test_no_python_behind_sudo(serve: Serve, snapshot: SnapshotAssertion) -> Non
 
 
 def test_a_python_that_is_too_old(serve: Serve, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAssertion) -> None:
-    monkeypatch.setattr(archive, "bootstrap", lambda: SPEAKER.replace("VERSION", "[3, 6, 9]"))
+    _speaks(monkeypatch, "[3, 6, 9]")
     error = failed(serve().target())
     assert error.kind == "python"
     assert str(error) == snapshot
