@@ -114,8 +114,10 @@ def test_hosts_that_cannot_or_do_not_come_back(fleet: Lab, tmp_path: Path) -> No
     gone, refused = result["hosts"]["gpu-02"], result["hosts"]["plain-01"]
     assert gone["unreachable"]
     assert gone["failed"] == 0
-    assert gone["error"]["summary"] == "`gpu-02` did not come back within 20 s of its reboot"
-    assert "the last try: " in gone["error"]["cause"]
+    # on a busy machine the host may be gone before it said that it goes
+    lost, late = "lost the connection to gpu-02", "`gpu-02` did not come back within 20 s of its reboot"
+    assert gone["error"]["summary"] in (lost, late)
+    assert gone["error"]["summary"] == lost or "the last try: " in gone["error"]["cause"]
     assert refused["failed"] == 1
     (failure,) = result["failures"]
     assert failure["error"]["summary"] == "this host cannot be rebooted from inside"

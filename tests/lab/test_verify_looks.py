@@ -198,13 +198,15 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(lab: Lab) -> Iterator[Site]:
-    made = Site(lab.hosts[-1])
-    made.build()
-    yield made
-    made.agent.converge(("app", {"name": "looked-at", "directory": "/srv/looked-at", "state": "absent"}))
-    for path in ("/opt/conda", "/srv/looked-at"):
-        made.host.run(["rm", "-rf", path])
+def site() -> Iterator[Site]:
+    own = Lab(f"test-{os.getpid()}-looks")
+    try:
+        own.up({"gpu": 1})
+        made = Site(own.hosts[0])
+        made.build()
+        yield made
+    finally:
+        own.down()
 
 
 def test_a_host_that_is_right_gives_no_finding(site: Site) -> None:
