@@ -6,7 +6,6 @@ A cache for what is asked without connecting: whoever cannot write it goes on. M
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from provision.inventory import Inventory
+from provision.whole_file import write_whole
 
 __all__ = ["directory", "forget", "known", "remember"]
 
@@ -29,14 +29,10 @@ def remember(inventory: Inventory, host: str, facts: Mapping[str, Any]) -> None:
     if not facts:
         return
     path = _path(inventory, host)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     text = json.dumps({"host": host, "time": int(time.time()), "facts": dict(facts)}, sort_keys=True)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        aside.replace(path)
+        write_whole(path, text + "\n", mode=0o600, durable=False)
     except OSError:
         return
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from provision.cache import cache_folder
 from provision.conda.capability import Uses
 from provision.conda.locked import Lock, Paths, from_manifest
 from provision.conda.mirrors import Settings
+from provision.whole_file import write_whole
 
 __all__ = ["prepared"]
 
@@ -43,9 +43,10 @@ def prepared(
         lines.append(line)
         report(line)
 
+    before = {path: _sha256(path) for path in wanted if path.is_file()}
     locks = prepare(wanted, settings, uses=uses, strict=strict, report=told)
     if locks and not any(line.startswith(("locking ", "locked ")) for line in lines):
-        _keep(note, locks, lines)
+        _keep(note, locks, before, lines)
     return locks
 
 
@@ -71,21 +72,25 @@ def _kept(note: Path, files: Iterable[Path]) -> tuple[dict[Path, Lock], list[str
         return None
 
 
-def _keep(note: Path, locks: Mapping[Path, Lock], said: list[str]) -> None:
-    """Write the note; a cache that cannot be written costs only time."""
+def _keep(note: Path, locks: Mapping[Path, Lock], read: Mapping[Path, str], said: list[str]) -> None:
+    """Write the note; a cache that cannot be written costs only time.
+
+    It names what was judged, not what the files hold by now: `read` are the environment files' SHA-256 from before.
+    """
     files: dict[str, str] = {}
     places: dict[str, list[str]] = {}
-    for path, lock in locks.items():
-        where = lock.paths
-        files |= {str(each.absolute()): _sha256(each) for each in (path, where.manifest, where.conda)}
-        if lock.files["pip"]:
-            files[str(where.pip.absolute())] = _sha256(where.pip)
-        places[str(path.absolute())] = [str(each.absolute()) for each in (where.manifest, where.conda, where.pip)]
-    aside = note.with_name(f".{note.name}.{os.getpid()}")
     try:
+        for path, lock in locks.items():
+            where, manifest = lock.paths, lock.paths.manifest.read_bytes()
+            if from_manifest(json.loads(manifest), where) != lock:
+                return
+            known = {path: read[path], where.manifest: hashlib.sha256(manifest).hexdigest()}
+            parts = ((where.conda, lock.files["conda"]), (where.pip, lock.files["pip"]))
+            known |= {each: digest for each, digest in parts if digest}
+            files |= {str(each.absolute()): digest for each, digest in known.items()}
+            places[str(path.absolute())] = [str(each.absolute()) for each in (where.manifest, where.conda, where.pip)]
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"files": files, "locks": places, "said": said}), "utf-8")
-        aside.replace(note)
+        write_whole(note, json.dumps({"files": files, "locks": places, "said": said}), durable=False)
     except OSError:
         pass
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from provision.conda.locked import CONDA_FIELDS, Lock, Paths, PipPackage, from_m
 from provision.conda.mirrors import Settings
 from provision.conda.solve import solve, virtual_packages
 from provision.errors import ProvisionError
+from provision.whole_file import write_whole
 
 __all__ = ["check", "make_lock", "paths", "read_lock"]
 
@@ -190,21 +190,12 @@ def _manifest(
 def _write(where: Paths, conda: str, pip: str | None, manifest: Mapping[str, Any]) -> None:
     """The manifest comes last: a lock that was only half written does not fit it."""
     where.manifest.parent.mkdir(parents=True, exist_ok=True)
-    _replace(where.conda, conda)
+    write_whole(where.conda, conda)
     if pip is None:
         where.pip.unlink(missing_ok=True)
     else:
-        _replace(where.pip, pip)
-    _replace(where.manifest, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, "utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+        write_whole(where.pip, pip)
+    write_whole(where.manifest, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
 def _offered(environment: Environment, settings: Settings) -> list[str]:

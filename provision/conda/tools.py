@@ -23,6 +23,7 @@ from typing import Any
 from provision.agent.record import record
 from provision.cache import cache_folder, once
 from provision.errors import ProvisionError
+from provision.whole_file import write_whole
 
 __all__ = ["NoInstaller", "Target", "Tool", "kept", "pack_files", "rattler_archive", "uv", "uv_archive"]
 
@@ -133,9 +134,7 @@ def kept(name: str, pack: Callable[[Path], None]) -> Tool:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    note_aside = note.with_name(f".{note.name}.{os.getpid()}")
-    note_aside.write_text(f"{digest} {size_now}\n")
-    note_aside.replace(note)
+    write_whole(note, f"{digest} {size_now}\n", durable=False)
     return Tool(digest, path)
 
 

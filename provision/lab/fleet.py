@@ -20,7 +20,8 @@ from provision.lab import apps, channel, debs, inventory, network, processes, py
 from provision.lab.hosts import Host
 from provision.lab.prerequisites import must_be_root, prerequisites
 from provision.lab.processes import Identity, run
-from provision.lab.state import Kind, Record, State, base_directory, cache_directory, check_counts, locked, replace_text
+from provision.lab.state import Kind, Record, State, base_directory, cache_directory, check_counts, locked
+from provision.whole_file import write_whole
 
 __all__ = ["HostStatus", "Lab"]
 
@@ -179,9 +180,11 @@ class Lab:
 
     def _tell(self, record: Record, hosts: list[Host]) -> None:
         keys = {host.name: host.public_key() for host in hosts}
-        replace_text(self.state.known_hosts, inventory.known_hosts(record, keys))
-        replace_text(self.state.ssh_config, inventory.ssh_config(self.state, record))
-        replace_text(self.state.inventory, inventory.inventory(self.state, record, apps.commits(self.state.www)))
+        write_whole(self.state.known_hosts, inventory.known_hosts(record, keys), durable=False)
+        write_whole(self.state.ssh_config, inventory.ssh_config(self.state, record), durable=False)
+        write_whole(
+            self.state.inventory, inventory.inventory(self.state, record, apps.commits(self.state.www)), durable=False
+        )
 
     def _forget(self) -> None:
         mounts = Path("/proc/self/mountinfo").read_text()

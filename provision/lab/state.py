@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provision.errors import ProvisionError
+from provision.whole_file import write_whole
 
 __all__ = [
     "FIRST_OCTET",
@@ -187,7 +188,7 @@ class State:
     def write(self, record: Record) -> None:
         """Keep what the lab is meant to be, atomically."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        replace_text(self.directory / "lab.json", json.dumps(asdict(record), indent=1) + "\n")
+        write_whole(self.directory / "lab.json", json.dumps(asdict(record), indent=1) + "\n", durable=False)
 
     def need(self) -> Record:
         """What the lab is meant to be; raises ProvisionError when it is not up."""
@@ -195,14 +196,6 @@ class State:
         if record is None:
             raise ProvisionError(f"the lab `{self.name}` is not up", hint="bring it up with `provision lab up`")
         return record
-
-
-def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a small file aside and rename it into place."""
-    aside = path.with_name(path.name + ".aside")
-    aside.write_text(text)
-    aside.chmod(mode)
-    aside.rename(path)
 
 
 @contextmanager

@@ -6,15 +6,14 @@ Must not know what is changed, nor ask.
 from __future__ import annotations
 
 import difflib
-import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from provision.inventory import Inventory
+from provision.whole_file import write_whole
 
-__all__ = ["Edit", "addresses", "edit_of", "replace_text", "say"]
+__all__ = ["Edit", "addresses", "edit_of", "say"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Edit:
 
     def write(self) -> None:
         """Write the file whole or not at all, and say so."""
-        replace_text(self.path, self.after)
+        write_whole(self.path, self.after)
         say(f"wrote {self.path}")
 
 
@@ -48,28 +47,6 @@ def addresses(inventory: Inventory, name: str) -> list[str]:
     hosts = {name, str(variables.get("ansible_host", name))}
     port = str(variables.get("ansible_port", 22))
     return sorted(hosts if port == "22" else {f"[{host}]:{port}" for host in hosts})
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file by one rename, with the mode that it has; a new one is for everybody to read.
-
-    Until then nobody else can read it: an inventory may hold what is not for everybody.
-    """
-    path = path.resolve()
-    seen = path.stat() if path.exists() else None
-    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            if seen and os.geteuid() == 0:
-                os.fchown(descriptor, seen.st_uid, seen.st_gid)
-            os.fchmod(descriptor, seen.st_mode & 0o7777 if seen else 0o644)
-            os.fsync(descriptor)
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def say(text: str) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from provision.asking import Terminal
 from provision.errors import ProvisionError
 from provision.execute import prompts
-from provision.onboarding.edits import edit_of, replace_text, say
+from provision.onboarding.edits import edit_of, say
 from provision.onboarding.known_keys import with_host
 from provision.onboarding.rows import Row, each, going_on
 from provision.transport import Unreachable
+from provision.whole_file import write_whole
 
 __all__ = ["hang_up", "host_keys", "keys", "wanted"]
 
@@ -57,7 +58,7 @@ def host_keys(rows: Sequence[Row], known_hosts: Path, fingerprint: str, *, forks
             after = with_host(after, shown.name, shown.key.type, shown.key.text)
             row.left.append(f"its host key in {known_hosts}")
     if after != edit.before:
-        replace_text(known_hosts, after)
+        write_whole(known_hosts, after)
         say(f"wrote {known_hosts}")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from provision.agent.protocol import CHUNK, encode_blob
 from provision.agent.record import record
 from provision.cache import cache_folder, once
+from provision.whole_file import write_whole
 
 __all__ = ["Archive", "archive", "command", "pack"]
 
@@ -84,11 +85,9 @@ def _start() -> tuple[str, str]:
         sha256, text = json.loads(note.read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         sha256, text = archive().sha256, bootstrap()
-        aside = note.with_name(f".{note.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            aside.write_text(json.dumps([sha256, text]), "utf-8")
-            aside.replace(note)
+            write_whole(note, json.dumps([sha256, text]), durable=False)
     return str(sha256), str(text)
 
 

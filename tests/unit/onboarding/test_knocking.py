@@ -64,7 +64,7 @@ def test_the_named_fingerprint_is_a_confirmation(known: Path) -> None:
 def test_what_is_known_is_neither_asked_nor_written(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known.write_text(f"# ours\n{line('a')}")
     written: list[Path] = []
-    monkeypatch.setattr(knocking, "replace_text", lambda path, _: written.append(path))
+    monkeypatch.setattr(knocking, "write_whole", lambda path, _: written.append(path))
     one = row("a", known)
     knocking.host_keys([one], known, "", forks=4)
     assert (one.error, one.left, written) == (None, [], [])
