@@ -28,6 +28,8 @@ WALL_BOUND = 1.5
 """Times the plain fan-out."""
 CPU_BOUND = 15.0
 """Milliseconds of control CPU a host beyond start-up."""
+Report = tuple[dict[str, Any], str, bool]
+"""The figures, as people read them, and whether they are within their bounds."""
 INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """As an installed program runs: its modules are compiled once, not at each start."""
 
@@ -133,26 +135,34 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Boot a lab of its own, measure, take it down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hosts", type=int, default=8)
+def measure(description: str | None, hosts: int, work: Callable[[Lab, argparse.Namespace], Report], **more: Any) -> int:
+    """Boot a lab of its own, measure, take it down; the exit code. `more` are further options with their defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hosts", type=int, default=hosts)
     parser.add_argument("--rounds", type=int, default=7)
+    for name, default in more.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--bounds", action="store_true")
     options = parser.parse_args()
     lab = Lab(os.environ.get("PROVISION_LAB", "bench"))
     lab.up({"gpu": options.hosts}, lambda text: print(f"lab: {text}", file=sys.stderr))
     try:
-        result = bench(lab, options.hosts, options.rounds)
+        result, text, right = work(lab, options)
     finally:
         lab.down()
-    print(table(result))
+    print(text)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0 if right or not options.bounds else 1
+
+
+def figures(lab: Lab, options: argparse.Namespace) -> Report:
+    """What `measure` shows."""
+    result = bench(lab, options.hosts, options.rounds)
     right = result["wall_ratio"] <= WALL_BOUND and result["cpu_ms_a_host"] <= CPU_BOUND
-    return 0 if not options.bounds or (right and result["connections"] == [1] and result["channels"] == [1]) else 1
+    return result, table(result), right and result["connections"] == [1] and result["channels"] == [1]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure(__doc__, 8, figures))

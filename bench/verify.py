@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from converged import INSTALLED, counts, measured, plain_ssh
+from converged import INSTALLED, Report, counts, measure, measured, plain_ssh
 
 from provision.lab.fleet import Lab
 from provision.lab.gpus import Process
@@ -169,27 +169,12 @@ def _parts(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def main() -> int:
-    """Boot a lab of its own, measure, take it down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hosts", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--playbook", type=Path, default=PLAYBOOK)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--bounds", action="store_true")
-    options = parser.parse_args()
-    lab = Lab(os.environ.get("PROVISION_LAB", "bench"))
-    lab.up({"gpu": options.hosts}, lambda text: print(f"lab: {text}", file=sys.stderr))
-    try:
-        result = bench(lab, options.playbook, options.rounds)
-    finally:
-        lab.down()
-    print(table(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+def figures(lab: Lab, options: argparse.Namespace) -> Report:
+    """What `measure` shows."""
+    result = bench(lab, options.playbook, options.rounds)
     right = result["wall_ratio"] <= WALL_BOUND and result["connections"] == result["channels"] == [1]
-    return 0 if right or not options.bounds else 1
+    return result, table(result), right
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure(__doc__, 32, figures, playbook=PLAYBOOK))

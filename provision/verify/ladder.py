@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from provision.agent.verify.finding import RUNGS
+
 __all__ = [
     "NOT_REACHED",
     "RUNGS",
@@ -24,18 +26,6 @@ __all__ = [
     "title",
 ]
 
-RUNGS = (
-    "reachable",
-    "system",
-    "driver",
-    "environments",
-    "imports",
-    "compute",
-    "shared_data",
-    "configuration",
-    "apps",
-)
-"""From the lowest to the highest."""
 NOT_REACHED = "not reached"
 Status = Literal["ok", "failed", "warning", "skipped"]
 _STATUSES = ("ok", "failed", "warning", "skipped")

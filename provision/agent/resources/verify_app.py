@@ -6,9 +6,8 @@ from typing import Any, Dict, List, Tuple
 
 from .. import units
 from ..record import record
-from ..resource import Action
 from ..system import System
-from ..verify.finding import Finding, climb, reached
+from ..verify.looking import State, decide, fields, looked
 
 __all__ = ["Spec", "State", "decide", "fields", "observe", "questions"]
 
@@ -47,14 +46,6 @@ class Spec:
             raise ValueError("deadline is seconds, above 0")
 
 
-@record(frozen=True)
-class State:
-    """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
-
-    findings: List[Finding]
-    reached: bool = True
-
-
 def questions(spec: Spec) -> List[Tuple[str, str]]:
     """One question to their keeper, and one to the kernel, serve all apps of a batch."""
     asked, port = [("unit", units.full(spec.app["name"]))], spec.app.get("port")
@@ -65,15 +56,4 @@ def observe(spec: Spec, system: System) -> State:
     """Look."""
     from ..verify import apps
 
-    found = climb(system, "apps", lambda: apps.look(spec, system))
-    return State(found, reached(system, "apps"))
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
-
-
-def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`findings` and `reached`."""
-    return {"findings": state.findings, "reached": state.reached}
+    return looked(system, "apps", lambda: apps.look(spec, system))

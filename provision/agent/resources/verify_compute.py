@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, Dict, List, Optional
+from typing import Dict, Optional
 
 from ..record import record
-from ..resource import Action
 from ..system import System
-from ..verify.finding import Finding, climb, reached
+from ..verify.looking import State, decide, fields, looked
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -55,29 +54,8 @@ class Spec:
             raise ValueError("memory_mb: a product takes 16 MiB at least")
 
 
-@record(frozen=True)
-class State:
-    """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
-
-    findings: List[Finding]
-    reached: bool = True
-    simulated: bool = False
-
-
 def observe(spec: Spec, system: System) -> State:
     """Look."""
     from ..verify import compute
 
-    found = climb(system, "compute", lambda: compute.look(spec, system))
-    simulated = any(one["detail"].get("simulated") for one in found)
-    return State(found, reached(system, "compute"), simulated)
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
-
-
-def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`findings`, `reached` and `simulated`."""
-    return {"findings": state.findings, "reached": state.reached, "simulated": state.simulated}
+    return looked(system, "compute", lambda: compute.look(spec, system), simulated=True)

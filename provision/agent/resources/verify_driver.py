@@ -6,9 +6,9 @@ from dataclasses import field
 from typing import Any, Dict, List, Optional
 
 from ..record import record
-from ..resource import Action
 from ..system import System
 from ..verify.finding import Finding, climb, reached
+from ..verify.looking import decide
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -73,11 +73,6 @@ def observe(spec: Spec, system: System) -> State:
     found = climb(system, "driver", lambda: driver.look(spec, system))
     report = gpu_report.known(system)
     return State(found, reached(system, "driver"), bool(report.get("simulated")), report.get("gpus") or [])
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from ..record import record
-from ..resource import Action
 from ..system import System
-from ..verify.finding import Finding, climb, reached
+from ..verify.looking import State, decide, fields, looked
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -52,27 +51,8 @@ class Spec:
             raise ValueError("lock: `%s` is not a SHA-256 in hex" % self.lock)
 
 
-@record(frozen=True)
-class State:
-    """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
-
-    findings: List[Finding]
-    reached: bool = True
-
-
 def observe(spec: Spec, system: System) -> State:
     """Look."""
     from ..verify import environments
 
-    found = climb(system, "environments", lambda: environments.look(spec, system))
-    return State(found, reached(system, "environments"))
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
-
-
-def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`findings` and `reached`."""
-    return {"findings": state.findings, "reached": state.reached}
+    return looked(system, "environments", lambda: environments.look(spec, system))

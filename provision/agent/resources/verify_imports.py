@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from ..record import record
-from ..resource import Action
 from ..system import System
-from ..verify.finding import Finding, climb, reached
+from ..verify.looking import State, decide, fields, looked
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -47,29 +46,8 @@ class Spec:
             raise ValueError("deadline is seconds, above 0")
 
 
-@record(frozen=True)
-class State:
-    """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
-
-    findings: List[Finding]
-    reached: bool = True
-    simulated: bool = False
-
-
 def observe(spec: Spec, system: System) -> State:
     """Look."""
     from ..verify import imports
 
-    found = climb(system, "imports", lambda: imports.look(spec, system))
-    simulated = any(one["detail"].get("simulated") for one in found)
-    return State(found, reached(system, "imports"), simulated)
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
-
-
-def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`findings`, `reached` and `simulated`."""
-    return {"findings": state.findings, "reached": state.reached, "simulated": state.simulated}
+    return looked(system, "imports", lambda: imports.look(spec, system), simulated=True)

@@ -6,8 +6,8 @@ from dataclasses import field
 from typing import Any, Dict, List
 
 from ..record import record
-from ..resource import Action
 from ..system import System
+from ..verify.looking import decide
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -44,11 +44,6 @@ def observe(spec: Spec, system: System) -> State:
     from ..verify import made
 
     return State(made.environments(system, spec.roots), made.applications(system), made.paths(system))
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from ..record import record
-from ..resource import Action
 from ..system import System
-from ..verify.finding import Finding, climb, reached
+from ..verify.looking import State, decide, fields, looked
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -55,27 +54,8 @@ class Spec:
             raise ValueError("deadline is seconds, above 0")
 
 
-@record(frozen=True)
-class State:
-    """`findings`; none where a rung below is broken and this one is therefore not `reached`."""
-
-    findings: List[Finding]
-    reached: bool = True
-
-
 def observe(spec: Spec, system: System) -> State:
     """Look."""
     from ..verify import shared_data
 
-    found = climb(system, "shared_data", lambda: shared_data.look(spec, system))
-    return State(found, reached(system, "shared_data"))
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
-
-
-def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`findings` and `reached`."""
-    return {"findings": state.findings, "reached": state.reached}
+    return looked(system, "shared_data", lambda: shared_data.look(spec, system))

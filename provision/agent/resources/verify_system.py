@@ -6,9 +6,9 @@ from dataclasses import field
 from typing import Any, Dict, List
 
 from ..record import record
-from ..resource import Action
 from ..system import System
 from ..verify.finding import Finding, climb, reached
+from ..verify.looking import decide
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -66,11 +66,6 @@ def observe(spec: Spec, system: System) -> State:
 
     now = time.time()
     return State(climb(system, "system", lambda: host.look(spec, system, now)), reached(system, "system"), now)
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:

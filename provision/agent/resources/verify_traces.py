@@ -6,8 +6,8 @@ from dataclasses import field
 from typing import Any, Dict, List
 
 from ..record import record
-from ..resource import Action
 from ..system import System
+from ..verify.looking import decide
 
 __all__ = ["Spec", "State", "decide", "fields", "observe"]
 
@@ -43,11 +43,6 @@ class State:
 def observe(spec: Spec, system: System) -> State:
     """Look."""
     return State({path: _traces(path, system) for path in spec.paths})
-
-
-def decide(spec: Spec, state: State) -> List[Action]:
-    """Nothing, ever."""
-    return []
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
