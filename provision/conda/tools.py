@@ -1,29 +1,27 @@
 """The installers that are sent to a host: rattler (a zip with an importable package) and uv (one compressed binary).
 
-Packed once and kept in the cache folder, named by what they are; the same input packs to the same bytes.
+Packed once and kept in the cache folder, named by what they are; the same input packs to the same bytes. What packing
+needs is imported then: every run asks what is packed.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import platform
-import shutil
-import subprocess
 import sys
-import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provision.agent.record import record
 from provision.cache import cache_folder, once
 from provision.errors import ProvisionError
+from provision.installed import version as installed_version
 from provision.whole_file import write_whole
+
+if TYPE_CHECKING:
+    import zipfile
 
 __all__ = ["NoInstaller", "Target", "Tool", "kept", "pack_files", "rattler_archive", "uv", "uv_archive"]
 
@@ -45,8 +43,8 @@ class Target:
     def of(facts: Mapping[str, Any] | None) -> Target:
         """The target that a host's facts say; without facts, one that is like this machine."""
         facts = facts or {}
-        major, minor = [*str(facts.get("python") or platform.python_version()).split("."), "0"][:2]
-        return Target((int(major), int(minor)), str(facts.get("architecture") or platform.machine()))
+        major, minor = [*str(facts.get("python") or "{}.{}".format(*sys.version_info)).split("."), "0"][:2]
+        return Target((int(major), int(minor)), str(facts.get("architecture") or os.uname().machine))
 
     def __str__(self) -> str:
         return f"Python {self.python[0]}.{self.python[1]}, {self.architecture}"
@@ -54,7 +52,7 @@ class Target:
     @property
     def like_here(self) -> bool:
         """Whether what is installed here runs there."""
-        return sys.platform == "linux" and platform.machine() == self.architecture
+        return sys.platform == "linux" and os.uname().machine == self.architecture
 
 
 @record(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def rattler_archive(target: Target) -> Tool:
     """
     if target.python < OLDEST_PYTHON or target.architecture not in _PLATFORMS:
         raise _unsupported("rattler", "needs Python 3.8 or newer on x86_64 or aarch64", target)
-    version = metadata.version("py-rattler") if target.python >= (3, 10) else OLD_RATTLER
+    version = installed_version("py-rattler", "rattler") if target.python >= (3, 10) else OLD_RATTLER
     abi = "abi3-310" if target.python >= (3, 10) else "abi3-38"
 
     def pack(archive: Path) -> None:
@@ -90,6 +88,8 @@ def rattler_archive(target: Target) -> Tool:
             spec = find_spec("rattler")
             _zip(Path((spec.submodule_search_locations or [""])[0]) if spec else Path(), archive)
         else:
+            import tempfile
+
             with tempfile.TemporaryDirectory(prefix="provision-") as folder:
                 _fetch(f"py-rattler=={version}", target, Path(folder))
                 _zip(Path(folder, "rattler"), archive)
@@ -102,12 +102,14 @@ def uv_archive(target: Target) -> Tool:
     """The gzipped uv binary for an architecture; raises as `rattler_archive` does."""
     if target.architecture not in _PLATFORMS:
         raise _unsupported("uv", "is sent for x86_64 and aarch64", target)
-    version = metadata.version("uv")
+    version = installed_version("uv", "uv")
 
     def pack(archive: Path) -> None:
         if target.like_here:
             _gzip(Path(uv()), archive)
         else:
+            import tempfile
+
             with tempfile.TemporaryDirectory(prefix="provision-") as folder:
                 _fetch(f"uv=={version}", target, Path(folder))
                 _gzip(Path(folder, "bin", "uv"), archive)
@@ -140,6 +142,8 @@ def kept(name: str, pack: Callable[[Path], None]) -> Tool:
 
 def _zip(package: Path, archive: Path) -> None:
     """The package's files, in order and without times, so that equal content gives an equal archive."""
+    import zipfile
+
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for path in sorted(package.rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
@@ -148,6 +152,8 @@ def _zip(package: Path, archive: Path) -> None:
 
 def pack_files(archive: zipfile.ZipFile, files: Mapping[str, bytes]) -> None:
     """Add files by their path in the archive, without times or owners."""
+    import zipfile
+
     for name, data in files.items():
         info = zipfile.ZipInfo(name, _EPOCH)
         info.external_attr = 0o644 << 16
@@ -155,6 +161,9 @@ def pack_files(archive: zipfile.ZipFile, files: Mapping[str, bytes]) -> None:
 
 
 def _gzip(binary: Path, archive: Path) -> None:
+    import gzip
+    import shutil
+
     with (
         binary.open("rb") as source,
         archive.open("wb") as raw,
@@ -165,6 +174,8 @@ def _gzip(binary: Path, archive: Path) -> None:
 
 def _fetch(requirement: str, target: Target, folder: Path) -> None:
     """One wheel for another Python or architecture, by uv from the index that this machine's settings name."""
+    import subprocess
+
     wanted = _PLATFORMS[target.architecture]
     argv = [uv(), "pip", "install", requirement, "--target", str(folder), "--no-deps", "--only-binary", ":all:"]
     argv += [

@@ -15,8 +15,9 @@ from typing import Any
 
 from provision.events import Connected, Event, HostFailed, StepEnded, StepOutput
 from provision.printable import printable
+from provision.report.line import console
 from provision.report.tally import Tally, grouped, host_names
-from provision.report.text import console, failure_lines, host_error_lines
+from provision.report.text import failure_lines, host_error_lines
 
 __all__ = ["AppsReport", "FollowReport", "LogsReport"]
 

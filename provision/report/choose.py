@@ -44,9 +44,15 @@ def reporting(shown: Shown) -> Reporting:
     reports: dict[str, Callable[[TextIO], Report]] = {"json": JsonReport, "jsonl": JsonLines, "junit": JunitReport}
     if shown.output in reports:
         return Reporting(reports[shown.output](sys.stdout), None)
-    # imported here: rich costs start-up time that the other forms need not pay
-    from provision.report.live import LiveScreen
     from provision.report.text import TextReport
 
-    text = TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live)
-    return Reporting(text, LiveScreen() if live else None)
+    return Reporting(TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live), _screen(live))
+
+
+def _screen(wanted: bool) -> LiveScreen | None:
+    if not wanted:
+        return None
+    # imported here: rich costs start-up time that the other forms need not pay
+    from provision.report.live import LiveScreen
+
+    return LiveScreen()

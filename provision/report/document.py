@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TextIO
-from xml.etree import ElementTree  # only written here, never parsed
 
 from provision.errors import Mark, ProvisionError
 from provision.events import Event, StepProgress
@@ -130,6 +129,8 @@ class JsonLines:
 
 
 def _junit(tally: Tally) -> str:
+    from xml.etree import ElementTree  # only written here, never parsed
+
     suites = ElementTree.Element("testsuites", name=f"provision {tally.command}", time=f"{tally.seconds:.3f}")
     for name, host in tally.hosts.items():
         failures = [change for change in tally.failures if change.host == name and not change.ignored]

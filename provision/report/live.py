@@ -29,7 +29,7 @@ from provision.events import (
     StepStarted,
 )
 from provision.printable import printable
-from provision.report.text import console
+from provision.report.line import console
 
 __all__ = ["LiveScreen"]
 

@@ -11,15 +11,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.text import Text
-
 from provision.errors import ProvisionError
 from provision.events import Event, HostFailed, HostUnreachable, Notice, StepEnded, StepOutput
 from provision.printable import printable
+from provision.report.line import Line, printer
 from provision.report.tally import Change, Tally, grouped, host_names
 
-__all__ = ["TextReport", "console"]
+__all__ = ["TextReport"]
 
 SIGNS = {
     "create": ("+", "green"),
@@ -35,19 +33,13 @@ DIFF_LINES = 60
 """Lines of one diff that are shown; more are counted."""
 
 
-def console(stream: TextIO) -> Console:
-    """A rich console without markup, highlighting or wrapping surprises; NO_COLOR and FORCE_COLOR are honoured."""
-    width = None if stream.isatty() else 200
-    return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True, width=width)
-
-
 class TextReport:
     """Plain lines as steps end, and the summary at the end. `verbosity` 0 leaves out steps that were right."""
 
     def __init__(self, stream: TextIO, *, verbosity: int = 0, diff: bool = False, live: bool = False) -> None:
         self.tally = Tally()
-        self._console = console(stream)
-        self._progress = console(sys.stderr)
+        self._printer = printer(stream)
+        self._progress = printer(sys.stderr)
         self._verbosity = verbosity
         self._diff = diff
         self._live = live
@@ -57,22 +49,22 @@ class TextReport:
         if line := self._line(event):
             self._progress.print(line)
 
-    def _line(self, event: Event) -> Text | None:
+    def _line(self, event: Event) -> Line | None:
         if isinstance(event, Notice):
             where = f"{event.host}: " if event.host else ""
-            return Text.assemble((f"{event.kind}: ", "cyan"), where, printable(event.text))
+            return Line((f"{event.kind}: ", "cyan"), where, printable(event.text))
         if isinstance(event, StepOutput) and self._verbosity:
-            return Text.assemble((f"{event.host} | ", "dim"), printable(event.text.rstrip("\n")))
+            return Line((f"{event.host} | ", "dim"), printable(event.text.rstrip("\n")))
         if self._live:
             return None
         return self._step_line(event)
 
-    def _step_line(self, event: Event) -> Text | None:
+    def _step_line(self, event: Event) -> Line | None:
         if isinstance(event, HostFailed) and any(change.host == event.host for change in self.tally.failures):
             return None
         if isinstance(event, HostUnreachable | HostFailed):
             word = "unreachable" if isinstance(event, HostUnreachable) else "failed"
-            return Text.assemble((f"{word:<12}", "red"), f"{event.host}  ", printable(event.error.summary))
+            return Line((f"{word:<12}", "red"), f"{event.host}  ", printable(event.error.summary))
         if not isinstance(event, StepEnded) or (event.result.status in ("ok", "skipped") and not self._verbosity):
             return None
         style = {"changed": "yellow", "failed": "red", "ok": "green"}.get(event.result.status, "dim")
@@ -80,7 +72,7 @@ class TextReport:
         if word == "changed" and self.tally.check:
             word = "would change" if event.result.actions else "would run"
         said = f"  {event.message}" if event.message else ""
-        return Text.assemble(
+        return Line(
             (f"{word:<12}", style),
             f"{event.host}  {printable(event.title + said)}",
             (f"  {event.result.seconds:.1f} s", "dim"),
@@ -88,15 +80,15 @@ class TextReport:
 
     def close(self) -> None:
         for line in summary(self.tally, diff=self._diff, verbosity=self._verbosity):
-            self._console.print(line)
+            self._printer.print(line)
 
 
-def summary(tally: Tally, *, diff: bool, verbosity: int) -> Iterator[Text]:
+def summary(tally: Tally, *, diff: bool, verbosity: int) -> Iterator[Line]:
     """Everything that is shown after a run: messages, changes, failures, one total."""
     known = len(tally.hosts)
     for (title, message), hosts in _messages(tally).items():
-        yield Text.assemble((f"{printable(title)}  ", "bold"), (host_names(hosts, known), "dim"))
-        yield Text(f"    {printable(message)}")
+        yield Line((f"{printable(title)}  ", "bold"), (host_names(hosts, known), "dim"))
+        yield Line(f"    {printable(message)}")
     if tally.check or diff or verbosity:
         for change, hosts in grouped(tally.changes):
             yield from change_lines(change, hosts, known, diff=diff or tally.check)
@@ -113,29 +105,29 @@ def _messages(tally: Tally) -> dict[tuple[str, str], list[str]]:
     return said
 
 
-def change_lines(change: Change, hosts: list[str], known: int, *, diff: bool) -> Iterator[Text]:
+def change_lines(change: Change, hosts: list[str], known: int, *, diff: bool) -> Iterator[Line]:
     """One change with its place, hosts, actions and, where wanted, diffs."""
-    yield Text.assemble((printable(change.title), "bold"), "  ", (host_names(hosts, known), "dim"))
+    yield Line((printable(change.title), "bold"), "  ", (host_names(hosts, known), "dim"))
     if change.where:
-        yield Text(f"  --> {change.where}", style="dim")
+        yield Line(f"  --> {change.where}", style="dim")
     for action in change.result.actions:
         sign, style = SIGNS.get(str(action["verb"]), ("!", "magenta"))
-        yield Text(f"    {sign} {action['verb']} {printable(str(action['target']))}", style=style)
+        yield Line(f"    {sign} {action['verb']} {printable(str(action['target']))}", style=style)
         if diff:
             yield from diff_lines(action)
 
 
-def diff_lines(action: dict[str, Any]) -> Iterator[Text]:
+def diff_lines(action: dict[str, Any]) -> Iterator[Line]:
     """What an action takes away and brings, as a unified diff without its header."""
     before, after = (printable(action.get(side) or "").splitlines() for side in ("before", "after"))
     lines = [line for line in difflib.unified_diff(before, after, lineterm="", n=2) if line[:3] not in ("---", "+++")]
     for line in lines[:DIFF_LINES]:
-        yield Text(f"        {line}", style={"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
+        yield Line(f"        {line}", style={"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
     if len(lines) > DIFF_LINES:
-        yield Text(f"        … and {len(lines) - DIFF_LINES} more lines", style="dim")
+        yield Line(f"        … and {len(lines) - DIFF_LINES} more lines", style="dim")
 
 
-def failure_lines(change: Change, hosts: list[str]) -> Iterator[Text]:
+def failure_lines(change: Change, hosts: list[str]) -> Iterator[Line]:
     """A failed step in the one form of an error."""
     error = change.result.error or {}
     said = ProvisionError(
@@ -148,18 +140,18 @@ def failure_lines(change: Change, hosts: list[str]) -> Iterator[Text]:
     yield from error_text(said)
 
 
-def error_text(error: ProvisionError) -> Iterator[Text]:
+def error_text(error: ProvisionError) -> Iterator[Line]:
     """An error's lines with its leading words coloured."""
-    yield Text("")
+    yield Line("")
     for line in str(error).splitlines():
         word, colon, rest = line.partition(": ")
         if colon and word in ("error", "cause", "hint"):
-            yield Text.assemble((word, "red" if word == "error" else "cyan"), ": ", rest)
+            yield Line((word, "red" if word == "error" else "cyan"), ": ", rest)
         else:
-            yield Text(line)
+            yield Line(line)
 
 
-def host_error_lines(tally: Tally) -> Iterator[Text]:
+def host_error_lines(tally: Tally) -> Iterator[Line]:
     """Errors of hosts that no failed step of theirs explains, equal ones once."""
     explained = {change.host for change in tally.failures if not change.ignored}
     groups: dict[str, tuple[ProvisionError, list[str]]] = {}
@@ -168,14 +160,14 @@ def host_error_lines(tally: Tally) -> Iterator[Text]:
             groups.setdefault(str(host.error), (host.error, []))[1].append(name)
     for error, hosts in groups.values():
         yield from error_text(error)
-        yield Text(f"on:    {host_names(hosts, 0)}", style="dim")
+        yield Line(f"on:    {host_names(hosts, 0)}", style="dim")
 
 
-def total_lines(tally: Tally) -> Iterator[Text]:
+def total_lines(tally: Tally) -> Iterator[Line]:
     """Exceptions a host, then one total."""
     rows = list(_exceptions(tally))
     if rows or tally.failures:
-        yield Text("")
+        yield Line("")
     yield from rows
     sums = {
         word: sum(getattr(host, word) for host in tally.hosts.values())
@@ -194,16 +186,15 @@ def total_lines(tally: Tally) -> Iterator[Text]:
     style = "red" if tally.exit_code else ("yellow" if sums["changed"] else "green")
     note = "  (simulated)" if tally.simulated else ""
     stopped = "interrupted; " if tally.interrupted else ""
-    yield Text.assemble(
-        (f"{stopped}{hosts}: {', '.join(parts)}", f"bold {style}"), (f"  in {tally.seconds:.1f} s{note}", "dim")
-    )
+    yield Line((f"{stopped}{hosts}: {', '.join(parts)}", f"bold {style}"), (f"  in {tally.seconds:.1f} s{note}", "dim"))
 
 
-def _exceptions(tally: Tally) -> Iterable[Text]:
+def _exceptions(tally: Tally) -> Iterable[Line]:
     for name, host in tally.hosts.items():
         if host.unreachable:
-            yield Text.assemble((f"{name}: unreachable", "red"), f"  {host.error.summary}" if host.error else "")
+            yield Line((f"{name}: unreachable", "red"), f"  {host.error.summary}" if host.error else "")
         elif host.failed:
-            yield Text(
-                f"{name}: failed {host.failed}, changed {host.changed}, ok {host.ok}, skipped {host.skipped}", "red"
+            yield Line(
+                f"{name}: failed {host.failed}, changed {host.changed}, ok {host.ok}, skipped {host.skipped}",
+                style="red",
             )

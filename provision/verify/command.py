@@ -17,7 +17,7 @@ from provision.events import Connected, Event, HostEnded, HostFailed, HostUnreac
 from provision.execute import Job, execute
 from provision.options import What, Where
 from provision.report.live import LiveScreen
-from provision.report.text import console
+from provision.report.line import console
 from provision.verify import watch
 from provision.verify.document import document
 from provision.verify.drift import of_error
