@@ -13,6 +13,7 @@ from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 
 __all__ = [
+    "BatchEnded",
     "Connected",
     "Event",
     "HostEnded",
@@ -54,6 +55,18 @@ class Connected:
     host: str
     facts: dict[str, Any]
     seconds: float
+
+
+@record(frozen=True, slots=True)
+class BatchEnded:
+    """A host did a batch: seconds from the first byte out to the last in, bytes since its batch before."""
+
+    host: str
+    batch: int
+    steps: int
+    seconds: float
+    sent: int
+    received: int
 
 
 @record(frozen=True, slots=True)
@@ -152,6 +165,7 @@ Event = (
     RunStarted
     | PlayStarted
     | Connected
+    | BatchEnded
     | StepStarted
     | StepProgress
     | StepOutput

@@ -70,7 +70,9 @@ class Shown:
     diff: Annotated[bool, Parameter(("--diff", "-D"), group=SHOWN, negative="")] = False
     """Show diffs of what changed."""
     verbose: Annotated[int, Parameter(("--verbose", "-v"), group=SHOWN, count=True)] = 0
-    """Show steps that were right and the output of commands."""
+    """Show steps that were right and the output of commands; twice: also what connections and batches took."""
+    profile: Annotated[bool, Parameter("--profile", group=SHOWN, negative="")] = False
+    """Name the ten slowest tasks and hosts at the end."""
 
 
 @Parameter(name="*")

@@ -18,6 +18,7 @@ from provision.agent.record import record
 from provision.compile import Batch, Cursor, HostVariables, PlannedStep, Play, next_batch, start
 from provision.errors import ProvisionError
 from provision.events import (
+    BatchEnded,
     Connected,
     Event,
     HostEnded,
@@ -189,9 +190,12 @@ class Session:
     ) -> Iterator[protocol.HostEvent]:
         """What the host tells of a batch, up to its end."""
         self._batch += 1
+        begun, sent, received = time.monotonic(), link.sent, link.received
         link.run(self._batch, steps, blobs)
         while not isinstance(event := link.receive(), protocol.End):
             yield event
+        moved = (link.sent - sent, link.received - received)
+        self._emit(BatchEnded(self.host, self._batch, len(steps), time.monotonic() - begun, *moved))
 
     def _rebooted(self, item: PlannedStep, result: protocol.Result) -> protocol.Result:
         """The host goes down: come back to it, with a new connection and agent, and see that it is as wanted."""

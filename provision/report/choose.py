@@ -46,7 +46,8 @@ def reporting(shown: Shown) -> Reporting:
         return Reporting(reports[shown.output](sys.stdout), None)
     from provision.report.text import TextReport
 
-    return Reporting(TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live), _screen(live))
+    text = TextReport(sys.stdout, verbosity=shown.verbose, diff=shown.diff, live=live, profile=shown.profile)
+    return Reporting(text, _screen(live))
 
 
 def _screen(wanted: bool) -> LiveScreen | None:

@@ -38,6 +38,7 @@ def document(tally: Tally) -> dict[str, Any]:
         "changes": [_change(change) for change in tally.changes],
         "failures": [_change(change) for change in tally.failures],
         "notices": [{"host": notice.host, "kind": notice.kind, "text": notice.text} for notice in tally.notices],
+        "profile": tally.profile.document(),
     }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import field
 
 from rich.console import Console, Group
@@ -36,6 +38,8 @@ __all__ = ["LiveScreen"]
 SILENT_AFTER = 10.0
 """Seconds without any event after which a host's line says how long it has been silent."""
 BAR = 20
+ESTIMATED_AFTER = 3.0
+"""Seconds of a step before its progress says how long the rest takes."""
 
 
 @record(slots=True)
@@ -102,10 +106,11 @@ class LiveScreen:
 
     def __rich__(self) -> Group:
         busy = {name: row for name, row in self.rows.items() if row.state in ("working", "waiting")}
-        room = max(3, self.console.size.height - 4)
+        room, width = max(3, self.console.size.height - 4), self.console.size.width
         now = time.monotonic()
-        shown = sorted(busy.items(), key=lambda item: (item[1].state != "working", item[1].begun))[:room]
-        lines = [_line(name, row, now, self.console.size.width) for name, row in shown]
+        slowest = sorted(busy.items(), key=lambda item: (item[1].state != "working", item[1].begun))
+        summed = list(_sums(busy.values(), room // 2, width)) if len(busy) > room else []
+        lines = summed + [_line(name, row, now, width) for name, row in slowest[: room - len(summed)]]
         counts = {
             state: sum(row.state == state for row in self.rows.values()) for state in ("done", "failed", "unreachable")
         }
@@ -113,12 +118,21 @@ class LiveScreen:
         return Group(*lines, Text(total, style="bold"))
 
 
+def _sums(rows: Iterable[_Row], most: int, width: int) -> Iterator[Text]:
+    """How many hosts are at which step, where there is no room for a line each; the steps of most hosts first."""
+    counts = Counter(row.step or ("connecting" if row.state == "waiting" else "…") for row in rows)
+    for step, count in counts.most_common(most):
+        text = Text.assemble((f"{count:>6} hosts  ", "bold"), printable(step))
+        text.truncate(width - 1)
+        yield text
+
+
 def _line(name: str, row: _Row, now: float, width: int) -> Text:
     if row.state == "waiting":
         return Text.assemble((f"{name:<14} ", "bold"), ("connecting", "dim"))
     text = Text.assemble((f"{name:<14} ", "bold"), printable(row.step) or "…")
     if row.progress:
-        text.append_text(_bar(row.progress))
+        text.append_text(_bar(row.progress, now - row.begun))
     if row.step:
         text.append(f"  {now - row.begun:.0f} s", "dim")
     if now - row.heard > SILENT_AFTER:
@@ -129,15 +143,20 @@ def _line(name: str, row: _Row, now: float, width: int) -> Text:
     return text
 
 
-def _bar(progress: StepProgress) -> Text:
+def _bar(progress: StepProgress, seconds: float) -> Text:
     if progress.total <= 0:
         return Text(f"  {_amount(progress.done, progress.unit)} {printable(progress.label)}", style="cyan")
     part = min(1.0, progress.done / progress.total)
     filled = int(part * BAR)
-    figures = f"{_amount(progress.done, '')}/{_amount(progress.total, progress.unit)}"
-    return Text.assemble(
-        "  ", ("━" * filled, "cyan"), ("━" * (BAR - filled), "dim"), f" {figures} {printable(progress.label)}"
-    )
+    figures = f"{_amount(progress.done, progress.unit).partition(' ')[0]}/{_amount(progress.total, progress.unit)}"
+    bar = ("━" * filled, "cyan"), ("━" * (BAR - filled), "dim")
+    return Text.assemble("  ", *bar, f" {figures}{_rest(part, seconds)} {printable(progress.label)}")
+
+
+def _rest(part: float, seconds: float) -> str:
+    """How long the rest takes at the speed so far; nothing is said of the first seconds."""
+    rest = seconds * (1 - part) / part if part > 0 else 0.0
+    return f", {rest:.0f} s left" if seconds > ESTIMATED_AFTER and part < 1 and rest >= 1 else ""
 
 
 def _amount(value: float, unit: str) -> str:

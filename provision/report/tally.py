@@ -19,6 +19,7 @@ from provision.events import (
     RunStarted,
     StepEnded,
 )
+from provision.report.profile import Profile
 
 __all__ = ["Change", "HostTally", "Tally", "grouped", "host_names"]
 
@@ -68,9 +69,11 @@ class Tally:
     notices: list[Notice] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    profile: Profile = field(default_factory=Profile)
 
     def add(self, event: Event) -> None:
         """Take one event into account."""
+        self.profile.add(event)
         match event:
             case RunStarted():
                 self.command, self.run, self.check = event.command, event.run, event.check

@@ -12,9 +12,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from provision.errors import ProvisionError
-from provision.events import Event, HostFailed, HostUnreachable, Notice, StepEnded, StepOutput
+from provision.events import (
+    BatchEnded,
+    Connected,
+    Event,
+    HostFailed,
+    HostUnreachable,
+    Notice,
+    StepEnded,
+    StepOutput,
+)
 from provision.printable import printable
 from provision.report.line import Line, printer
+from provision.report.profile import Profile
 from provision.report.tally import Change, Tally, grouped, host_names
 
 __all__ = ["TextReport"]
@@ -34,10 +44,16 @@ DIFF_LINES = 60
 
 
 class TextReport:
-    """Plain lines as steps end, and the summary at the end. `verbosity` 0 leaves out steps that were right."""
+    """Plain lines as steps end, and the summary at the end.
 
-    def __init__(self, stream: TextIO, *, verbosity: int = 0, diff: bool = False, live: bool = False) -> None:
+    `verbosity` 0 leaves out steps that were right and what commands say, 1 what connections and batches took.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, verbosity: int = 0, diff: bool = False, live: bool = False, profile: bool = False
+    ) -> None:
         self.tally = Tally()
+        self._profile = profile
         self._printer = printer(stream)
         self._progress = printer(sys.stderr)
         self._verbosity = verbosity
@@ -55,6 +71,8 @@ class TextReport:
             return Line((f"{event.kind}: ", "cyan"), where, printable(event.text))
         if isinstance(event, StepOutput) and self._verbosity:
             return Line((f"{event.host} | ", "dim"), printable(event.text.rstrip("\n")))
+        if isinstance(event, Connected | BatchEnded):
+            return Line((_timing(event), "dim")) if self._verbosity > 1 else None
         if self._live:
             return None
         return self._step_line(event)
@@ -81,6 +99,15 @@ class TextReport:
     def close(self) -> None:
         for line in summary(self.tally, diff=self._diff, verbosity=self._verbosity):
             self._printer.print(line)
+        for line in profile_lines(self.tally.profile) if self._profile else ():
+            self._printer.print(line)
+
+
+def _timing(event: Connected | BatchEnded) -> str:
+    if isinstance(event, Connected):
+        return f"{event.host} | connected, agent ready after {event.seconds:.3f} s"
+    moved = f"{event.sent / 1024:.1f} KiB sent, {event.received / 1024:.1f} KiB received"
+    return f"{event.host} | batch {event.batch}: {event.steps} steps in {event.seconds:.3f} s, {moved}"
 
 
 def summary(tally: Tally, *, diff: bool, verbosity: int) -> Iterator[Line]:
@@ -198,3 +225,20 @@ def _exceptions(tally: Tally) -> Iterable[Line]:
                 f"{name}: failed {host.failed}, changed {host.changed}, ok {host.ok}, skipped {host.skipped}",
                 style="red",
             )
+
+
+def profile_lines(profile: Profile) -> Iterator[Line]:
+    """Where the time went."""
+    tasks, hosts = profile.slowest_tasks(), profile.slowest_hosts()
+    if tasks:
+        yield Line("")
+        yield Line(("slowest tasks", "bold"), ("  longest; mean of how many; where longest", "dim"))
+    for title, task in tasks:
+        mean = f"{task.seconds / task.count:.2f} s of {task.count}"
+        yield Line(f"  {task.longest:8.2f} s  ", (f"{mean:<16}", "dim"), f"  {task.host:<14}  {printable(title)}")
+    if hosts:
+        yield Line("")
+        yield Line(("slowest hosts", "bold"), ("  whole; until its agent was ready", "dim"))
+    for host, seconds in hosts:
+        connected = f"{profile.connections.get(host, 0.0):.2f} s"
+        yield Line(f"  {seconds:8.2f} s  ", (f"{connected:<16}", "dim"), f"  {host}")

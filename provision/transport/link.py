@@ -42,7 +42,7 @@ class Link:
     """One agent's conversation. `name` is the host's, for errors; `leftover` is what was read behind the marker.
 
     One thread sends steps and receives; signs of life are sent by `receive` and, while nobody receives, by one thread
-    that all links share.
+    that all links share. `sent` and `received` count bytes.
     """
 
     def __init__(self, channel: Channel, leftover: bytes = b"", name: str = "") -> None:
@@ -53,10 +53,11 @@ class Link:
         self._decoder = protocol.Decoder()
         self._incoming: Iterator[dict[str, Any] | Blob] = iter(())
         self._leftover = leftover
-        self._received = 0
+        self.received = 0
+        self.sent = 0
         self._heard = time.monotonic()
         self._heard_of = "the start"
-        self._sent = time.monotonic()
+        self._sent_at = time.monotonic()
         self._sending = threading.Lock()
         self._closed = False
         self._blobs: dict[str, bytes | Path] = {}
@@ -72,7 +73,8 @@ class Link:
             try:
                 with self._sending:
                     self.channel.send(frame)
-                    self._sent = time.monotonic()
+                    self._sent_at = time.monotonic()
+                    self.sent += len(frame)
             except ChannelClosed:
                 raise self._gone() from None
 
@@ -139,8 +141,8 @@ class Link:
             if not data:
                 raise self._gone()
         self._heard = time.monotonic()
-        self._received += len(data)
-        if self._received > TOTAL_LIMIT:
+        self.received += len(data)
+        if self.received > TOTAL_LIMIT:
             raise self._broken(f"it sent more than {TOTAL_LIMIT >> 20} MiB in one run")
         return self._decoded(data)
 
@@ -169,11 +171,11 @@ class Link:
 
     def _beat(self) -> None:
         """A sign of life, where nothing was sent for long and nobody sends now."""
-        if time.monotonic() - self._sent < BEAT_EVERY - 0.5 or not self._sending.acquire(blocking=False):
+        if time.monotonic() - self._sent_at < BEAT_EVERY - 0.5 or not self._sending.acquire(blocking=False):
             return
         try:
             self.channel.send(_BEAT)
-            self._sent = time.monotonic()
+            self._sent_at = time.monotonic()
         except ChannelClosed:
             pass  # whoever receives is told, with what the host last said
         finally:

@@ -34,6 +34,7 @@ class Link:
         self.answers = dict(answers or {})
         self.steps: list[Step] = []
         self.closed = False
+        self.sent = self.received = 0
         self._events: list[HostEvent] = [Ready({"boot_id": boot, "user": "root"}, [])]
 
     def run(self, batch: int, steps: Sequence[Step], blobs: Any) -> None:

@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from provision.agent.protocol import Result
 from provision.errors import Mark, ProvisionError
 from provision.events import (
+    BatchEnded,
     Connected,
     Event,
     HostEnded,
@@ -64,6 +65,23 @@ def test_text(snapshot: SnapshotAssertion, capsys: pytest.CaptureFixture[str], d
     assert stream.getvalue() == snapshot(name="summary")
     assert capsys.readouterr().err == snapshot(name="lines")
     assert "\x1b" not in stream.getvalue()
+
+
+def test_a_profile_names_the_slowest_tasks_and_hosts(snapshot: SnapshotAssertion) -> None:
+    stream = io.StringIO()
+    told(TextReport(stream, profile=True))
+    assert stream.getvalue().partition("slowest tasks")[2] == snapshot
+
+
+def test_timings_of_the_protocol_are_told_at_the_second_v(capsys: pytest.CaptureFixture[str]) -> None:
+    for verbosity in (1, 2):
+        report = TextReport(io.StringIO(), verbosity=verbosity)
+        report.add(Connected("n1", {}, 0.25))
+        report.add(BatchEnded("n1", 1, 30, 0.5, 2048, 512))
+    assert capsys.readouterr().err.splitlines() == [
+        "n1 | connected, agent ready after 0.250 s",
+        "n1 | batch 1: 30 steps in 0.500 s, 2.0 KiB sent, 0.5 KiB received",
+    ]
 
 
 def test_json_keeps_its_schema() -> None:
