@@ -12,15 +12,21 @@ from typing import Any
 
 from provision.errors import ProvisionError
 from provision.inventory import Inventory, load_inventory
-from provision.options import Where
+from provision.options import Inventories, Where
 from provision.render import Renderer
+from provision.secret.value import masked
 from provision.variables import HostView, Layer, Scope
 
 __all__ = ["inventory_paths", "show"]
 
 
-def inventory_paths(where: Where) -> list[Path]:
-    """The inventories of a command; raises ProvisionError when there is none."""
+def inventory_paths(where: Inventories) -> list[Path]:
+    """The inventories of a command, whose secrets open from now on; raises ProvisionError when there is none."""
+    if where.vault_password_file or where.vault_id or where.ask_vault_pass or where.age_identity:
+        # imported here: a start without secrets does without
+        from provision.secret.keyring import unlock
+
+        unlock(where)
     paths = where.inventory or [Path("inventory.yaml")]
     for path in paths:
         if not path.exists():
@@ -37,9 +43,9 @@ def show(*, everything: bool, host: str | None, where: Where) -> int:
     inventory = load_inventory(inventory_paths(where))
     if host is not None:
         inventory.select(host)
-        print(json.dumps(variables(inventory, host), indent=2, default=str))
+        print(json.dumps(masked(variables(inventory, host)), indent=2, default=str))
     elif everything:
-        print(json.dumps(_everything(inventory), indent=2, default=str))
+        print(json.dumps(masked(_everything(inventory)), indent=2, default=str))
     else:
         print("\n".join(_tree(inventory, "all", 0)))
     return 0

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from provision.agent.record import record
 
-__all__ = ["SHOWN", "WHAT", "WHERE", "Shown", "What", "Where", "WhereOfLogs"]
+__all__ = ["SHOWN", "WHAT", "WHERE", "Inventories", "Shown", "What", "Where", "WhereOfLogs"]
 
 WHERE = Group("Where", sort_key=1)
 WHAT = Group("What", sort_key=2)
@@ -22,13 +22,34 @@ SHOWN = Group("Shown", sort_key=3)
 
 @Parameter(name="*")
 @record(frozen=True, kw_only=True)
-class Where:
-    """Which hosts, and how to log in."""
+class Inventories:
+    """Whose hosts."""
 
     inventory: Annotated[list[Path], Parameter(("--inventory", "-i"), group=WHERE, negative="")] = field(
         default_factory=list
     )
     """Inventory file or directory; may be given several times. Default: inventory.yaml."""
+    vault_password_file: Annotated[
+        list[Path], Parameter(("--vault-password-file", "--vault-pass-file"), group=WHERE, negative="")
+    ] = field(default_factory=list)
+    """File with the password of encrypted files and values, or a program that prints it."""
+    vault_id: Annotated[list[str], Parameter("--vault-id", group=WHERE, negative="")] = field(default_factory=list)
+    """LABEL@FILE, LABEL@PROGRAM or LABEL@prompt: the password of one vault id; may be given several times."""
+    ask_vault_pass: Annotated[
+        bool, Parameter(("--ask-vault-pass", "--ask-vault-password", "-J"), group=WHERE, negative="")
+    ] = False
+    """Ask for the vault password once."""
+    age_identity: Annotated[list[Path], Parameter("--age-identity", group=WHERE, negative="")] = field(
+        default_factory=list
+    )
+    """File of a private key that opens files encrypted with age."""
+
+
+@Parameter(name="*")
+@record(frozen=True, kw_only=True)
+class Where(Inventories):
+    """Which hosts, and how to log in."""
+
     limit: Annotated[str | None, Parameter(("--limit", "-l"), group=WHERE)] = None
     """Only these hosts: a pattern such as `a100:!a100-03`, `~gpu[0-4]`, `@hosts.txt`."""
     extra_vars: Annotated[list[str], Parameter(("--extra-vars", "-e"), group=WHERE, negative="")] = field(

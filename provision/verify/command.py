@@ -16,8 +16,8 @@ from provision.errors import ProvisionError
 from provision.events import Connected, Event, HostEnded, HostFailed, HostUnreachable, RunEnded
 from provision.execute import Job, execute
 from provision.options import What, Where
-from provision.report.live import LiveScreen
 from provision.report.line import console
+from provision.report.live import LiveScreen
 from provision.verify import watch
 from provision.verify.document import document
 from provision.verify.drift import of_error

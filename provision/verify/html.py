@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
-
-from provision.agent import files
-from provision.errors import ProvisionError
+from provision.report.page import template, write_page
 from provision.verify.ladder import RUNGS, Group, HostVerdict, Verdict, fold_hosts, grouped, title
 from provision.verify.text import Line, flat, names_of, one_line, since, subject_of, total
 
@@ -27,12 +22,7 @@ FACTS = ("system", "kernel", "python", "glibc", "CPUs", "memory", "driver", "CUD
 
 def write(verdict: Verdict, path: Path) -> None:
     """Replace the file at `path` by the page; raises ProvisionError where it cannot be written."""
-    try:
-        files.write(str(path), page(verdict).encode(), 0o644, -1, -1)
-    except OSError as error:
-        raise ProvisionError(
-            f"cannot write the report to `{path}`", cause=str(error), hint="--html names a file"
-        ) from None
+    write_page(path, page(verdict))
 
 
 def page(verdict: Verdict) -> str:
@@ -46,7 +36,7 @@ def page(verdict: Verdict) -> str:
         (identity, heading, [_exception(group, verdict) for group in grouped(verdict.hosts, statuses)])
         for identity, heading, statuses in sections
     ]
-    return _template().render(
+    return template("provision.verify", "report.html.j2").render(
         playbook=one_line(verdict.playbook),
         moment=time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(verdict.time)),
         total=_text(total(verdict)),
@@ -59,13 +49,6 @@ def page(verdict: Verdict) -> str:
         fact_names=FACTS,
         facts=[(fold_hosts(names), values) for values, names in _facts(verdict.hosts)],
     )
-
-
-@cache
-def _template() -> Template:
-    text = resources.files("provision.verify").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(text)
 
 
 def _text(line: Line) -> str:
