@@ -85,12 +85,17 @@ def test_a_run_is_shown_as_it_was(
     for call in (
         lambda: command.runs(where=where),
         lambda: command.show("last", diff=True, where=where),
-        lambda: command.show("20261125", output="json", where=where),
         lambda: command.host("n2", where=where),
         lambda: command.task("web : Configured (a)", where=where),
     ):
         assert call() == 0
     assert capsys.readouterr().out == snapshot
+    assert command.show("20261125", output="json", where=where) == 0
+    document = json.loads(capsys.readouterr().out)
+    moments = [result.pop("ended") for result in document["results"]]
+    assert moments == sorted(moments)
+    assert 0 <= 1_790_000_000 - document.pop("began") < 60
+    assert document == snapshot(name="json")
 
 
 def test_who_cannot_be_shown_is_named(inventory: Path, snapshot: SnapshotAssertion) -> None:
