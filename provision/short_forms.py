@@ -13,12 +13,13 @@ from provision.errors import Mark, ProvisionError
 from provision.playbook import FileSystem, SharedData, SharedLink, validate
 from provision.source import Mapping, Template
 
-__all__ = ["SHORT_FORMS", "expanded"]
+__all__ = ["KEYWORDS", "SHORT_FORMS", "expanded"]
 
 SHORT_FORMS = ("environments", "shared_data", "apps")
 """In the order in which they run."""
 _WORDS = {"environments": ("conda_env", "Environment"), "apps": ("app", "App")}
-_KEYWORDS = {"when", "tags", "become", "become_user", "vars", "no_log", "notify"}
+KEYWORDS = frozenset(("when", "tags", "become", "become_user", "vars", "no_log", "notify"))
+"""Words of tasks that may stand beside the options of an item of `environments` or `apps`."""
 Expanded = tuple[Mapping, str, Mapping]
 """Keywords, the task's word, and its arguments."""
 
@@ -34,7 +35,7 @@ def _one(key: str, entry: Mapping) -> Iterator[Expanded]:
     word, kind = _WORDS[key]
     words, arguments = _beside(entry), _beside(entry)
     for name in entry:
-        into = words if name in _KEYWORDS else arguments
+        into = words if name in KEYWORDS else arguments
         into.put(name, entry[name], entry.places(name), entry.texts.get(name))
     _put(words, "name", _together(entry, kind, " ", entry.get("name") or entry.get("file", "")), entry)
     yield words, word, arguments
