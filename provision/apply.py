@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from provision import schedule
 from provision.conda.current import prepared
 from provision.errors import ProvisionError
 from provision.execute import Job, execute
@@ -90,7 +91,11 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
         skip_tags=_words(what.skip_tags),
         become=where.become,
         forward=what.forward,
+        force_handlers=what.force_handlers,
+        limit=where.limit,
+        forks=where.forks,
     )
+    schedule.check(plays, hosts, run)
     hosts_of = dict(zip(plays, hosts, strict=True))
     check(plays, run, hosts_of)
     known = settings(inventory, [host for group in hosts for host in group])
@@ -115,11 +120,17 @@ def login(where: Where) -> Login:
     return Login(
         user=where.user,
         private_key=str(where.private_key) if where.private_key else None,
-        password=getpass.getpass("SSH password: ") if where.ask_pass else None,
+        password=_typed("SSH password: ") if where.ask_pass else None,
         become=where.become,
-        become_password=getpass.getpass("sudo password: ") if where.ask_become_pass else None,
+        become_password=_typed("sudo password: ") if where.ask_become_pass else None,
         connect_timeout=where.timeout,
     )
+
+
+def _typed(prompt: str) -> str:
+    from provision.secret.known import secret
+
+    return secret(getpass.getpass(prompt))
 
 
 def _checking(job: Job) -> Job:

@@ -96,6 +96,10 @@ class Terminal:
             sys.stderr.write(prompt)
             sys.stderr.flush()
             answer = self._line(descriptor)
+        if answer and not seen:
+            from provision.secret.known import KNOWN
+
+            KNOWN.add(answer)
         if not seen or answer is None:
             sys.stderr.write("\n")
             sys.stderr.flush()

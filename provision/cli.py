@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -287,8 +288,10 @@ def completion(shell: Literal["bash", "zsh", "fish"] | None = None) -> int:
     shell
         The shell.
     """
+    from provision.completing import script
+
     chosen = shell or Path(os.environ.get("SHELL", "bash")).name
-    print(app.generate_completion(shell=chosen))  # type: ignore[arg-type]
+    print(script(chosen, app.generate_completion(shell=chosen)))  # type: ignore[arg-type]
     return 0
 
 
@@ -299,12 +302,24 @@ ELSEWHERE = {
     ),
     "app": ("provision.apps:app", "Show, start, stop and restart apps, and read their logs, on all hosts alike."),
     "env": ("provision.env_commands:app", "Export, import and compare environments as environment.yml."),
+    "init": ("provision.starter.init:init", "Write a project that works, to begin with."),
     "lab": ("provision.lab.cli:app", "Boot, show and end a lab of real hosts on this machine."),
+    "history": ("provision.history.command:app", "Show what earlier runs did, without connecting."),
     "lint": ("provision.linting:lint", "Say what is wrong with environment files, without solving them."),
     "onboard": (
         "provision.onboarding.onboard:onboard",
         "Take a fresh server into the inventory and bring it to serving.",
     ),
+    "report": ("provision.history.report:report", "Write one run of the history as an offline HTML page."),
+    "retry": (
+        "provision.history.retry:retry",
+        "Apply again to the hosts that an earlier run did not bring to its end.",
+    ),
+    "secret": (
+        "provision.secret.command:app",
+        "Encrypt, show, edit and rekey files and values, as ansible-vault does.",
+    ),
+    "schema": ("provision.schemas:show", "Print the JSON Schema of what you write, for editors and checks."),
     "what-if": (
         "provision.what_if_command:what_if",
         "Say which environments a driver, a GPU or a CUDA would break, from stored facts.",
@@ -314,14 +329,16 @@ ELSEWHERE = {
 
 for _name, (_place, _help) in ELSEWHERE.items():
     app.command(_place, name=_name, help=_help)
+app.command("provision.completing:complete", name="complete", help="Asked by shells.", show=False)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command `provision`: runs one subcommand and exits with its code."""
+    sys.excepthook = _tell_traceback
     try:
         code = app(argv, exit_on_error=True, print_error=True, result_action="return_value")
     except ProvisionError as error:
-        print(error, file=sys.stderr)
+        print(without_secrets(str(error)), file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -330,6 +347,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 141
     leave(code if isinstance(code, int) else 0)
+
+
+def without_secrets(text: str) -> str:
+    """The text as it may be shown; where no secret was made, nothing is loaded for it."""
+    made = sys.modules.get("provision.secret.known")
+    return str(made.clean(text)) if made else text
+
+
+def _tell_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As Python tells what nobody caught, without secrets."""
+    import traceback
+
+    print(without_secrets("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def leave(code: int) -> None:

@@ -15,14 +15,16 @@ from typing import Any
 from provision import plan_task
 from provision.agent.protocol import Result
 from provision.agent.record import record
+from provision.apart import NOT_APART, Running, apart_of, delegated, ends_run
 from provision.errors import ProvisionError
 from provision.events import StepEnded
+from provision.others import Elsewhere, Once, Position
 from provision.outcome import Environment, Outcome, PlannedStep
 from provision.playbook import Play, Task
 from provision.render import KnownAfterApply, Unsettled
 from provision.scopes import HostVariables, Run, Scopes
 from provision.selection import handler_id, handlers_by_id, selected
-from provision.settle import Asked, Awaited, error_of, judge, registered, values_of
+from provision.settle import Asked, Awaited, error_of, hidden_fields, judge, registered, values_of
 from provision.translate import Built
 from provision.variables import Pending, Registered
 
@@ -57,6 +59,7 @@ class Cursor:
     built: Mapping[tuple[str, str], Built] = field(default_factory=dict)
     apps: tuple[tuple[str, str, str], ...] = ()
     flips: tuple[Flip, ...] = ()
+    once: Running | None = None
 
 
 @record(frozen=True, slots=True)
@@ -67,6 +70,12 @@ class Batch:
     step; those that come later are with the step that they follow. `barrier`: a
     section ended, other hosts are waited for. `done`: the play has ended for this host. `failed`: the host takes no
     further part. `forget`: handlers whose notifying task was judged unchanged, or that were skipped.
+
+    Of other hosts: `position` and `known` are how far this one has come, judged, and what is set on it by then; `meets`
+    names a task that one host runs for all, with no steps until it is this host or it has run; `behind` is the host
+    that must come as far first, `again` then says that the results are to be given once more; `throttle` is how many
+    hosts may run the steps at once; `told` is what came of a task that this host ran for all; `given` are facts for
+    the control node.
     """
 
     steps: tuple[PlannedStep, ...] = ()
@@ -76,6 +85,14 @@ class Batch:
     done: bool = False
     failed: ProvisionError | None = None
     forget: tuple[str, ...] = ()
+    position: Position = ()
+    known: Mapping[str, Any] | None = None
+    meets: str = ""
+    behind: str = ""
+    again: bool = False
+    throttle: tuple[str, int] | None = None
+    told: tuple[str, Once] | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 def start(play: Play, pending: Sequence[str] = (), first_id: int = 1) -> Cursor:
@@ -116,11 +133,23 @@ class _Compiler:
         self.blobs: dict[str, bytes | Path] = {}
         self.forget: list[str] = []
         self.awaited: list[Awaited] = []
+        self.apart = NOT_APART
+        self.told: tuple[str, Once] | None = None
+        self.given: dict[str, Any] = {}
+        self.known: Mapping[str, Any] | None = None
+        self.settled: Position = ()
 
     def run(self, results: Mapping[int, Result]) -> tuple[Batch, Cursor]:
-        failed = self.settle(results)
+        before = self.cursor
+        try:
+            failed = self.settle(results)
+        except Elsewhere as error:
+            return Batch(behind=error.host, again=True), before
+        self.settled, self.known = self.position, dict(self.dynamic)
         if failed:
             return self.batch(failed=failed)
+        if self.host.halted:
+            return self.batch(done=True)
         while True:
             task, handler = self.current()
             if task is None:
@@ -134,12 +163,18 @@ class _Compiler:
                 self.flip()
                 continue
             try:
+                if self.parts(task, handler):
+                    return self.batch()
+                if self.awaits_another():
+                    return self.batch(meets=self.apart.once)
                 ends = self.take(task, handler)
-            except Unsettled:
-                assert self.steps, "a result is awaited that nothing was asked for"
-                return self.batch()
+            except Unsettled as error:
+                if self.steps:
+                    return self.batch()
+                assert isinstance(error, Elsewhere), "a result is awaited that nothing was asked for"
+                return self.batch(behind=error.host)
             except ProvisionError as error:
-                return self.batch() if self.steps else self.batch(failed=_with_task(error, task))
+                return self.batch() if self.steps else self.batch(failed=self.fatal(_with_task(error, task), task))
             if ends:
                 return self.batch()
 
@@ -183,8 +218,37 @@ class _Compiler:
             self.cursor = replace(self.cursor, section=len(self.play.sections))
         return had_tasks or self.over
 
+    @property
+    def position(self) -> Position:
+        """The place in the play that the host has come to; the same for all hosts, and growing."""
+        return (self.cursor.section, self.cursor.index)
+
+    def parts(self, task: Task, handler: str | None) -> bool:
+        """Whether a task must not be in one batch with what comes before it."""
+        self.scopes.position = self.position
+        apart = apart_of(task, handler, self.position, self.scopes)
+        if self.steps and apart != self.apart:
+            return True
+        self.apart = apart
+        return False
+
+    def awaits_another(self) -> bool:
+        """Whether the task is run by one host for all, which has not run it, and is not known to be this one."""
+        others = self.host.others
+        return bool(self.apart.once) and self.apart.once not in others.once and self.apart.once != others.chosen
+
+    def fatal(self, error: ProvisionError, task: Task) -> ProvisionError:
+        """The error of a task, which may end the run for all hosts."""
+        error.ends_run = error.ends_run or ends_run(task, self.scopes)
+        return error
+
     def take(self, task: Task, handler: str | None) -> bool:
         """Plan a task and commit it; whether the batch ends after it."""
+        if told := self.host.others.once.get(self.apart.once):
+            if told.failed:
+                raise told.failed
+            self.commit(replace(task, register=None), Outcome(facts=told.values), handler)
+            return False
         environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
         try:
             outcome = plan_task.plan(environment, task, self.cursor.next_id, handler)
@@ -193,9 +257,20 @@ class _Compiler:
         if outcome.failed and self.steps:
             raise outcome.failed
         self.commit(task, outcome, handler)
+        if self.apart.once:
+            self.run_for_all(task, outcome)
         if outcome.failed:
             raise outcome.failed
-        return outcome.ends
+        return outcome.ends or bool(self.apart.once)
+
+    def run_for_all(self, task: Task, outcome: Outcome) -> None:
+        """What a task that this host runs for all hosts came to, or will have come to with the next batch."""
+        if outcome.awaited:
+            self.cursor = replace(self.cursor, once=Running(self.apart.once, task.register))
+            return
+        values = {**outcome.facts, **self.kept(task, outcome)}
+        failed = self.fatal(outcome.failed, task) if outcome.failed else None
+        self.told = (self.apart.once, Once(values, failed))
 
     def commit(self, task: Task, outcome: Outcome, handler: str | None) -> None:
         if self.steps:
@@ -208,6 +283,7 @@ class _Compiler:
             self.awaited.append(outcome.awaited)
         if handler and not outcome.steps:
             self.forget.append(handler)
+        self.given |= outcome.given
         self.set({**outcome.facts, **self.kept(task, outcome)})
         position = (self.cursor.section, self.cursor.index)
         if outcome.built or outcome.apps:
@@ -288,6 +364,8 @@ class _Compiler:
         for awaited in self.cursor.awaited:
             values, changed, error = self.settle_task(awaited, results)
             failed = failed or error
+            if awaited.handler and error is None and delegated(awaited.task):
+                self.forget.append(awaited.handler)  # the host itself ran nothing that would clear it
             if changed:
                 notified |= dict.fromkeys(awaited.notify)
             else:
@@ -295,7 +373,11 @@ class _Compiler:
             if awaited.task.register:
                 self.set({awaited.task.register: values})
         self.forget = [name for name in self.forget if name not in notified]
-        self.cursor = replace(self.cursor, notified=tuple(notified), awaited=())
+        once = self.cursor.once
+        if once:
+            name = once.register
+            self.told = (once.key, Once({name: self.dynamic[name]} if name else {}, failed))
+        self.cursor = replace(self.cursor, notified=tuple(notified), awaited=(), once=None)
         return failed
 
     def settle_task(self, awaited: Awaited, results: Mapping[int, Result]) -> tuple[Any, bool, ProvisionError | None]:
@@ -308,18 +390,18 @@ class _Compiler:
             result = results.get(asked.step)
             if result is None or result.status == "skipped":
                 continue
-            values = values_of(result, awaited.check)
+            values = values_of(result, awaited.check, asked.sensitive)
             if awaited.task.changed_when or awaited.task.failed_when:
                 try:
                     result = self.judged(awaited, asked, result, values)
                 except ProvisionError as error:
-                    failed = failed or _with_task(error, awaited.task)
+                    failed = failed or self.fatal(_with_task(error, awaited.task), awaited.task)
                     result = replace(result, status="failed", error={"summary": error.summary})
                     self.verdict(awaited, asked, result)
             kept.append((asked, values))
             changed = changed or result.status == "changed"
             if result.status == "failed" and not awaited.ignore_errors:
-                failed = failed or error_of(result, awaited.task.where, asked.title)
+                failed = failed or self.fatal(error_of(result, awaited.task.where, asked.title), awaited.task)
         return registered(awaited, kept), changed, failed
 
     def judged(self, awaited: Awaited, asked: Asked, result: Result, values: Registered) -> Result:
@@ -338,6 +420,7 @@ class _Compiler:
 
     def verdict(self, awaited: Awaited, asked: Asked, result: Result) -> None:
         ignored = result.status == "failed" and awaited.ignore_errors
+        result = hidden_fields(result) if asked.sensitive else result
         self.verdicts.append(
             StepEnded(
                 self.host.host,
@@ -350,9 +433,16 @@ class _Compiler:
         )
 
     def batch(
-        self, *, failed: ProvisionError | None = None, barrier: bool = False, done: bool = False
+        self,
+        *,
+        failed: ProvisionError | None = None,
+        barrier: bool = False,
+        done: bool = False,
+        meets: str = "",
+        behind: str = "",
     ) -> tuple[Batch, Cursor]:
         cursor = replace(self.cursor, facts=self.dynamic, awaited=tuple(self.awaited))
+        stands = not self.steps or failed is not None
         batch = Batch(
             steps=() if failed else tuple(self.steps),
             verdicts=tuple(self.verdicts),
@@ -361,6 +451,13 @@ class _Compiler:
             done=done or failed is not None,
             failed=failed,
             forget=tuple(dict.fromkeys(self.forget)),
+            position=self.position if stands else self.settled,
+            known=dict(self.dynamic) if stands else self.known,
+            meets=meets,
+            behind=behind,
+            throttle=self.apart.throttle if self.steps else None,
+            told=self.told,
+            given=self.given,
         )
         return batch, cursor
 

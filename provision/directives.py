@@ -13,10 +13,12 @@ from typing import Any
 from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.playbook import Task
+from provision.secret.rendering import shown
+from provision.secret.value import masked
 from provision.source import plain
 from provision.variables import Scope
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "gathered"]
 
 
 @record(frozen=True, slots=True)
@@ -35,17 +37,31 @@ def decide(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
     return _DECIDE[task.module](task, values, scope)
 
 
+def gathered(task: Task, values: dict[str, Any], facts: Mapping[str, Any]) -> Decision:
+    """What `setup` comes to: facts as the host told them when it was connected to, and their names from now on."""
+    from provision.fact_names import of_subset, wanted
+
+    try:
+        told = wanted(facts, of_subset(values.get("gather_subset")), values.get("filter"))
+    except ValueError as error:
+        raise ProvisionError(
+            "`setup` cannot gather this", where=task.where, context=f'task "{task.title}"', cause=str(error)
+        ) from None
+    named = {f"ansible_{name}": value for name, value in told.items()}
+    return Decision(fields={"ansible_facts": named}, facts={**named, "ansible_facts": told, "facts": facts})
+
+
 def _debug(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
     if "var" in values:
         name = str(values["var"])
         value = scope.renderer.evaluate(name, scope, task.arguments.value_mark("var"))
         return Decision(f"{name}: {_shown(value)}", {name: value})
     message = values.get("msg", "Hello world!")
-    return Decision(message if isinstance(message, str) else _shown(message), {"msg": message})
+    return Decision(shown(message) if isinstance(message, str) else _shown(message), {"msg": message})
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
+    return json.dumps(plain(masked(value)), indent=2, ensure_ascii=False, default=str)
 
 
 def _set_fact(task: Task, values: dict[str, Any], _: Scope) -> Decision:
@@ -61,14 +77,14 @@ def _assert(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
     for expression in that if isinstance(that, list) else [that]:
         if not scope.renderer.test(expression, scope, where):
             said = values.get("fail_msg", values.get("msg"))
-            summary = str(said) if said is not None else f"assertion failed: `{expression}`"
+            summary = shown(said) if said is not None else f"assertion failed: `{expression}`"
             cause = f"`{expression}` is false" if said is not None else ""
             return Decision(fields={"msg": summary, "assertion": str(expression)}, error=_failure(task, summary, cause))
     return Decision(str(values.get("success_msg", "")), {"msg": "All assertions passed"})
 
 
 def _fail(task: Task, values: dict[str, Any], _: Scope) -> Decision:
-    message = str(values.get("msg", "Failed as requested from task"))
+    message = shown(values.get("msg", "Failed as requested from task"))
     return Decision(fields={"msg": message}, error=_failure(task, message, ""))
 
 

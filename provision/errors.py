@@ -30,6 +30,9 @@ class ProvisionError(Exception):
     may have several lines. `exit_code` is the command's exit code when the error ends it.
     """
 
+    ends_run = False
+    """Whether the error, where it costs a host, ends the run for all (`any_errors_fatal`, `run_once`)."""
+
     def __init__(
         self,
         summary: str,

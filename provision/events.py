@@ -24,6 +24,7 @@ __all__ = [
     "OperatorAsked",
     "PlayStarted",
     "RunEnded",
+    "RunStopped",
     "RunStarted",
     "StepEnded",
     "StepOutput",
@@ -131,8 +132,11 @@ class HostUnreachable:
 
 @record(frozen=True, slots=True)
 class HostEnded:
+    """The connection is closed. `complete`: the host was brought to the end of what it had to do."""
+
     host: str
     seconds: float
+    complete: bool = True
 
 
 @record(frozen=True, slots=True)
@@ -156,6 +160,14 @@ class OperatorAnswered:
 
 
 @record(frozen=True, slots=True)
+class RunStopped:
+    """The loss of hosts ended the run early; `never` are hosts whose turn did not come."""
+
+    reason: str
+    never: tuple[str, ...]
+
+
+@record(frozen=True, slots=True)
 class RunEnded:
     seconds: float
     interrupted: bool = False
@@ -176,5 +188,6 @@ Event = (
     | Notice
     | OperatorAsked
     | OperatorAnswered
+    | RunStopped
     | RunEnded
 )

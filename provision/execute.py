@@ -7,39 +7,48 @@ from __future__ import annotations
 
 import functools
 import getpass
-import os
 import secrets
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
-from pathlib import Path
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from provision import fact_store
 from provision.agent.record import record
+from provision.apart import delegated
 from provision.asking import Outlet, Terminal
+from provision.board import Board
 from provision.clashes import clashes_on
 from provision.compile import HostVariables, next_batch
+from provision.delegation import Delegates
 from provision.errors import ProvisionErrors
-from provision.events import Event, RunEnded, RunStarted
-from provision.inventory import Inventory
+from provision.events import Event, Notice, RunEnded, RunStarted, RunStopped
+from provision.fact_names import groups_for
 from provision.modules import DIRECTIVES, MODULES, WITHOUT_FACTS
 from provision.playbook import Play, gathers
-from provision.preflight import may_become
+from provision.reaching import Ways, delegate_target, host_target
 from provision.report import Report
-from provision.runner import Runnable, run_sessions
-from provision.scopes import Run, Scopes
-from provision.session import NextBatch, Opened, Session
-from provision.target import Login, target
+from provision.runner import run_waves
+from provision.schedule import Cast, never_begun, waves
+from provision.scopes import Run
+from provision.secret.showing import Showing
+from provision.session import NextBatch, Opened, Session, greeted
+from provision.source import read_files
+from provision.target import Login
 from provision.transport import Connection, Target
-from provision.variables import HostView
+from provision.waves import ordered
 
 if TYPE_CHECKING:
+    from provision.history.store import Store
     from provision.transport.auth import Prompts
 
 __all__ = ["Job", "execute", "host_target", "prompts"]
+
+KEPT = frozenset(("apply", "plan", "run"))
+"""Commands whose runs are in the history, beside all that hold hosts for themselves."""
 
 
 @record(frozen=True, slots=True)
@@ -61,21 +70,72 @@ def execute(job: Job, report: Report) -> None:
     """Run a job and tell the report everything; closes the report."""
     begun = time.monotonic()
     identity = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+    report = _kept(job, report)
     outlet = Outlet(report)
-    emit = outlet.emit
+    emit = Showing(outlet.emit).emit
     _terminal().begin(outlet)
     prompts()  # made here, since hosts that ask for it at once would each get their own
     everyone = tuple(dict.fromkeys(host for hosts in job.hosts for host in hosts))
     emit(RunStarted(job.command, identity, everyone, job.run.check))
-    sessions = {host: _session(job, host, _hello(job, identity), emit) for host in everyone}
-    plays = [_begin(job, index, sessions) for index in range(len(job.plays))]
-    interrupted = run_sessions(plays, forks=job.forks, interrupted=_terminal().give_up)
-    for session in sessions.values():
-        if not interrupted:
+    cast = _cast(job, _hello(job, identity), emit)
+
+    def ended(reason: str) -> None:
+        emit(RunStopped(reason, tuple(never_begun(job.hosts, cast.sessions))))
+
+    turns = waves(job.plays, job.hosts, job.run, cast)
+    interrupted = run_waves(turns, forks=job.forks, interrupted=_terminal().give_up, ended=ended)
+    if not interrupted:
+        for session in cast.sessions.values():
             session.close()
+        for close in cast.closing:
+            close()
     _close_bastions()
     emit(RunEnded(time.monotonic() - begun, interrupted))
     report.close()
+
+
+class _Kept:
+    """A report whose events also go into the history."""
+
+    def __init__(self, report: Report, recorder: Report) -> None:
+        self._reports = (report, recorder)
+
+    def add(self, event: Event) -> None:
+        for report in self._reports:
+            report.add(event)
+
+    def close(self) -> None:
+        for report in self._reports:
+            report.close()
+
+
+def _kept(job: Job, report: Report) -> Report:
+    """The report, and the history where the run is one that is kept: not what only looks at hosts."""
+    if job.command not in KEPT and job.lock != "exclusive":
+        return report
+    from provision.history.recorder import Recorder, without_values
+
+    def open_store() -> Store:
+        from provision.history.place import of
+        from provision.history.store import Store
+
+        return Store(of(job.run.inventory), writable=True)
+
+    def warn(text: str) -> None:
+        report.add(Notice(text, kind="warning"))
+
+    recorder = Recorder(open_store, warn, argv=without_values(sys.argv[1:]), operator=_operator(), inputs=read_files)
+    return _Kept(report, recorder)
+
+
+def _operator() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _groups(job: Job) -> list[str]:
+    """The groups of facts that templates or `setup` tasks of the plays name."""
+    names = {"ansible_facts"} if any(task.module == "setup" for play in job.plays for task in play.tasks) else set()
+    return groups_for(job.run.renderer.facts | names)
 
 
 def _hello(job: Job, identity: str) -> dict[str, Any]:
@@ -83,41 +143,88 @@ def _hello(job: Job, identity: str) -> dict[str, Any]:
         "type": "hello",
         "version": 1,
         "run": identity,
-        "operator": f"{getpass.getuser()}@{socket.gethostname()}",
+        "operator": _operator(),
         "lock": job.lock,
         "facts": True,
+        "groups": _groups(job),
         "key": secrets.token_hex(16),
     }
 
 
-def _begin(job: Job, index: int, sessions: Mapping[str, Session]) -> Callable[[], Mapping[str, Runnable]]:
-    """Begin one play for its hosts that are still usable."""
+def _cast(job: Job, hello: Mapping[str, Any], emit: Callable[[Event], None]) -> Cast:
+    """The sessions of a job, and what they share."""
+    board, ways = Board(job.run.known_of), Ways(job)
+    everyone = dict.fromkeys(host for hosts in job.hosts for host in hosts)
+    elsewhere = {**hello, "host": "localhost", "lock": "none", "facts": any(map(_delegates_by_facts, job.plays))}
+    delegates = Delegates(lambda: greeted("localhost", _open(delegate_target(job), elsewhere))[0])
+    machine = _Machine(len(everyone))
 
-    def begin() -> Mapping[str, Runnable]:
-        chosen = {host: sessions[host] for host in job.hosts[index] if sessions[host].usable}
-        later = {host for hosts in job.hosts[index + 1 :] for host in hosts}
-        for host, session in chosen.items():
-            session.begin(job.plays[index], last=host not in later)
-        return chosen
+    def opening(play: Play, host: str) -> Callable[[], Opened]:
+        own = {**hello, "host": host, "facts": _asks_for_facts(job, host)}
+        return lambda: machine.opened(ways.of(play, host), own)
 
-    return begin
+    def reach(play: Play, host: str) -> Callable[[], Opened] | None:
+        return opening(play, host) if ways.changes(play, host) else None
+
+    sessions = {}
+    for host in everyone:
+        first = next(play for play, hosts in zip(job.plays, job.hosts, strict=True) if host in hosts)
+        compiler = job.compilers.get(host, next_batch)
+        variables = _variables(job, host, ways)
+        sessions[host] = Session(host, opening(first, host), variables, emit, compiler, board, delegates)
+    return Cast(sessions, board, reach, (delegates.close, machine.close), lenient=bool(job.compilers))
 
 
-def _session(job: Job, host: str, hello: Mapping[str, Any], emit: Callable[[Event], None]) -> Session:
-    hosts_of = {id(play): hosts for play, hosts in zip(job.plays, job.hosts, strict=True)}
+class _Machine:
+    """This machine as a host, or several: its lock is held for all of them by an agent that does nothing else.
+
+    Where the run has one host only, that host's agent holds it, as on any machine.
+    """
+
+    def __init__(self, hosts: int) -> None:
+        self._alone = hosts == 1
+        self._lock = threading.Lock()
+        self._holder: Opened | None = None
+
+    def opened(self, chosen: Target, hello: Mapping[str, Any]) -> Opened:
+        """A link to a host; raises Unreachable, and ProvisionError where another run holds this machine."""
+        if chosen.connection != "local" or self._alone or hello["lock"] == "none":
+            return _open(chosen, hello)
+        with self._lock:
+            if self._holder is None:
+                self._holder, _ = greeted(chosen.name, _open(chosen, {**hello, "facts": False}))
+        return _open(chosen, {**hello, "lock": "none"})
+
+    def close(self) -> None:
+        if self._holder:
+            self._holder.close()
+
+
+def _variables(job: Job, host: str, ways: Ways) -> Callable[[Play, Mapping[str, Any], str], HostVariables]:
+    hosts_of = {
+        id(play): ordered(hosts, play.order if play.order != "shuffle" else None)
+        for play, hosts in zip(job.plays, job.hosts, strict=True)
+    }
 
     def variables(play: Play, facts: Mapping[str, Any], user: str) -> HostVariables:
-        if host not in job.run.facts_of:
+        if facts and host not in job.run.facts_of:
             _refuse_clashes(job, host, facts)
             fact_store.remember(job.run.inventory, host, facts)
         gathered = gathers(job.plays[: job.plays.index(play) + 1], job.hosts, host)
-        job.run.facts_of[host] = facts if gathered else {}
-        return HostVariables(job.run, host, facts, hosts_of[id(play)], user, gathered)
+        if facts:
+            job.run.facts_of[host] = facts if gathered else {}
+        return HostVariables(job.run, host, facts, hosts_of[id(play)], user, gathered, here=ways.here(play, host))
 
-    compiler = job.compilers.get(host, next_batch)
-    asked = host in job.compilers or gathers(job.plays, job.hosts, host) or _needs_facts(job, host)
-    own = {**hello, "host": host, "facts": asked}
-    return Session(host, lambda: _open(host_target(job, host), own), variables, emit, compiler)
+    return variables
+
+
+def _asks_for_facts(job: Job, host: str) -> bool:
+    return host in job.compilers or gathers(job.plays, job.hosts, host) or _needs_facts(job, host)
+
+
+def _delegates_by_facts(play: Play) -> bool:
+    """Whether a task of a play that is done here is done by means of facts."""
+    return any(delegated(task) and MODULES[task.module].resource not in WITHOUT_FACTS for task in play.tasks)
 
 
 def _needs_facts(job: Job, host: str) -> bool:
@@ -182,37 +289,3 @@ def _close_bastions() -> None:
     """Hang up on the bastions that hosts of this run were reached through; without SSH there are none."""
     if ssh := sys.modules.get("provision.transport.ssh"):
         ssh.close_bastions()
-
-
-def host_target(job: Job, host: str) -> Target:
-    """Where a host is reached; as root only where a task that may reach it becomes."""
-    plays = [play for play, hosts in zip(job.plays, job.hosts, strict=True) if host in hosts]
-    scopes = Scopes(plays[0], HostVariables(job.run, host), {})
-    view = HostView(scopes.whole())
-    login = _play_login(job.login, plays[0], scopes)
-    chosen = target(host, view, login, _known_hosts(job.run.inventory))
-    if not any(may_become(play, job.run, host) for play in plays) or _logs_in_as_root(chosen):
-        return replace(chosen, become=False)
-    # the agent starts as root; who a step becomes is the step's own matter
-    return replace(chosen, become=True, become_user="root")
-
-
-def _play_login(login: Login, play: Play, scopes: Scopes) -> Login:
-    """What the play says counts where the command line says nothing."""
-    scope = scopes.whole()
-    return replace(
-        login,
-        user=login.user or (str(scope.render(play.remote_user)) if play.remote_user is not None else None),
-        connection=login.connection or play.connection,
-        become_method=login.become_method or play.become_method,
-    )
-
-
-def _logs_in_as_root(chosen: Target) -> bool:
-    return os.geteuid() == 0 if chosen.connection == "local" else chosen.user == "root"
-
-
-def _known_hosts(inventory: Inventory) -> list[Path]:
-    """A `known_hosts` beside each inventory is read before the user's own."""
-    folders = [source if source.is_dir() else source.parent for source in inventory.sources]
-    return [folder / "known_hosts" for folder in folders if (folder / "known_hosts").is_file()]

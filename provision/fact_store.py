@@ -17,6 +17,9 @@ from provision.whole_file import write_whole
 
 __all__ = ["directory", "forget", "known", "remember"]
 
+_PASSING = ("env", "time")
+"""Groups of facts that say nothing later, or what is not for a file."""
+
 
 def directory(inventory: Inventory) -> Path:
     """Where the facts of an inventory's hosts are kept."""
@@ -29,7 +32,8 @@ def remember(inventory: Inventory, host: str, facts: Mapping[str, Any]) -> None:
     if not facts:
         return
     path = _path(inventory, host)
-    text = json.dumps({"host": host, "time": int(time.time()), "facts": dict(facts)}, sort_keys=True)
+    kept = {name: value for name, value in facts.items() if name not in _PASSING}
+    text = json.dumps({"host": host, "time": int(time.time()), "facts": kept}, sort_keys=True)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(path, text + "\n", mode=0o600, durable=False)

@@ -6,13 +6,15 @@ Pure functions of mappings with places, but for files of variables. Renders noth
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from provision import modules
 from provision.agent.record import record
+from provision.among import Among, among_of
 from provision.errors import Mark, ProvisionError
-from provision.playbook import Condition, Role, TaskKeywords, unknown_keyword
+from provision.playbook import UNSUPPORTED, Condition, Role, TaskKeywords, unknown_keyword
 from provision.source import Mapping, Sequence, Template, load
 from provision.variables import Layer
 
@@ -23,6 +25,7 @@ __all__ = [
     "doing",
     "in_task",
     "listed",
+    "parameters_of",
     "refuse_broken_app",
     "tags_of",
     "variables_of",
@@ -48,16 +51,14 @@ class Inherited:
     no_log: Any = None
     ignore_errors: Any = None
     check_mode: Any = None
+    among: Among = Among()
     depth: int = 0
 
 
 def within(outer: Inherited, item: Mapping) -> Inherited:
     """What holds inside a task, block, import or role entry."""
-    variables = (
-        (Layer("the vars of the task", item["vars"]), *outer.variables)
-        if item.get("vars") and "role" not in item
-        else outer.variables
-    )
+    label = f"the vars of role `{item['role']}` in the play" if "role" in item else "the vars of the task"
+    variables = (Layer(label, item["vars"]), *outer.variables) if item.get("vars") else outer.variables
     return replace(
         outer,
         when=(*outer.when, *conditions_of(item, "when")),
@@ -70,12 +71,23 @@ def within(outer: Inherited, item: Mapping) -> Inherited:
         no_log=item.get("no_log", outer.no_log),
         ignore_errors=item.get("ignore_errors", outer.ignore_errors),
         check_mode=item.get("check_mode", outer.check_mode),
+        among=among_of(item, outer.among),
     )
 
 
 def listed(item: Mapping, key: str) -> tuple[str, ...]:
     value = item.get(key)
     return tuple(value) if isinstance(value, list) else () if value is None else (value,)
+
+
+def parameters_of(entry: Mapping, words: set[str]) -> tuple[Mapping, Mapping]:
+    """A role's entry in a play as keywords and parameters: what is no keyword, nor near one, is a variable."""
+    fields, given = (Mapping(entry.file, (entry.mark.line, entry.mark.column)) for _ in range(2))
+    for key in entry:
+        known = key in words or key in UNSUPPORTED or get_close_matches(str(key), words, 1, 0.75)
+        into = fields if known else given
+        into.put(key, entry[key], entry.places(key), entry.texts.get(key))
+    return fields, given
 
 
 def tags_of(item: Mapping) -> frozenset[str]:

@@ -35,9 +35,14 @@ class Group:
     hosts: dict[str, None] = field(default_factory=dict)
     children: dict[str, Mark] = field(default_factory=dict)
     parents: dict[str, None] = field(default_factory=dict)
-    variables: dict[str, Any] = field(default_factory=dict)
+    written: list[Mapping] = field(default_factory=list)
     depth: int = 0
     priority: int = 1
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What is written of it, the last wins."""
+        return _merged(self.written, "ansible_group_priority")
 
 
 @record(slots=True, eq=False)
@@ -45,9 +50,17 @@ class Host:
     """A host as written; `groups` are all it belongs to, from the weakest to the strongest."""
 
     name: str
-    variables: dict[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
     groups: tuple[str, ...] = ()
+    written: tuple[Mapping, ...] = ()
+    """Shared by all hosts of a range."""
+    port: int | None = None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What is written of it, the last wins."""
+        own = _merged(self.written)
+        return own if self.port is None else {**own, "ansible_port": self.port}
 
 
 @record(slots=True)
@@ -60,18 +73,28 @@ class Inventory:
     sources: tuple[Path, ...]
     _members: dict[str, list[str]] = field(default_factory=dict)
     _files: dict[tuple[Path, str], dict[str, Path]] = field(default_factory=dict)
-    _loaded: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    _loaded: dict[Path, list[Mapping]] = field(default_factory=dict)
+    _folders: dict[Path | None, list[Path]] = field(default_factory=dict)
     _merged: dict[tuple[tuple[str, ...], Path | None], dict[str, Any]] = field(default_factory=dict)
 
     @property
     def members(self) -> dict[str, list[str]]:
-        """The hosts of each group, those of its children included, in the inventory's order."""
+        """The hosts of each group: its own, then those of its children, level by level, as Ansible orders them."""
         if not self._members:
-            self._members = {name: [] for name in self.groups}
-            for host in self.hosts.values():
-                for name in host.groups:
-                    self._members[name].append(host.name)
+            roots = ["ungrouped", *self.groups["all"].children]
+            roots += [name for name, group in self.groups.items() if "all" in group.parents]
+            self._members = {name: list(self._hosts_below(name, roots)) for name in self.groups}
         return self._members
+
+    def _hosts_below(self, name: str, roots: list[str]) -> dict[str, None]:
+        level, seen, found = [name], {name}, dict[str, None]()
+        while level:
+            for one in level:
+                found |= self.groups[one].hosts
+            below = (child for one in level for child in (roots if one == "all" else self.groups[one].children))
+            level = [child for child in dict.fromkeys(below) if child not in seen]
+            seen.update(level)
+        return found
 
     def select(
         self, pattern: str, limit: str | None = None, *, where: Mark | None = None, empty: bool = False
@@ -106,6 +129,21 @@ class Inventory:
             result |= self._from_files(directory, "host_vars", host)
         return result
 
+    def origins(self, host: str, name: str, playbook: Path | None = None) -> list[tuple[str, Mark | None]]:
+        """Where a variable of a host is written: in which words and where, the one that counts first."""
+        groups = self.hosts[host].groups if host in self.hosts else ("all",)
+        others = [group for group in groups if group != "all"]
+        found: list[tuple[str, Sequence[Mapping]]] = []
+        found += [(f"group `{one}`", self.groups[one].written) for one in ("all", *others)]
+        for names in (["all"], others):
+            for directory in self._beside(playbook):
+                found += [(f"group_vars of `{one}`", self._files_of(directory, "group_vars", one)) for one in names]
+        if host in self.hosts:
+            found.append((f"host `{host}`", self.hosts[host].written))
+            for directory in self._beside(playbook):
+                found.append((f"host_vars of `{host}`", self._files_of(directory, "host_vars", host)))
+        return [(label, one.key_mark(name)) for label, many in reversed(found) for one in reversed(many) if name in one]
+
     def groups_of(self, host: str) -> list[str]:
         """The names of a host's groups without `all`, sorted."""
         return sorted(name for name in self.hosts[host].groups if name != "all") if host in self.hosts else []
@@ -124,12 +162,18 @@ class Inventory:
             self._merged[key] = result
         return self._merged[key]
 
-    def _beside(self, playbook: Path | None) -> Iterator[Path]:
-        yield from self.directories
-        if playbook is not None and playbook.resolve() not in {directory.resolve() for directory in self.directories}:
-            yield playbook
+    def _beside(self, playbook: Path | None) -> list[Path]:
+        """Where folders of variables may lie, each once, the playbook's last; kept, as every host asks."""
+        if playbook not in self._folders:
+            known = {directory.resolve() for directory in self.directories}
+            own = [playbook] if playbook is not None and playbook.resolve() not in known else []
+            self._folders[playbook] = [*self.directories, *own]
+        return self._folders[playbook]
 
     def _from_files(self, directory: Path, kind: str, name: str) -> dict[str, Any]:
+        return _merged(self._files_of(directory, kind, name))
+
+    def _files_of(self, directory: Path, kind: str, name: str) -> Sequence[Mapping]:
         key = (directory, kind)
         if key not in self._files:
             folder = directory / kind
@@ -137,9 +181,9 @@ class Inventory:
         found = self._files[key]
         path = next((found[name + extension] for extension in _EXTENSIONS if name + extension in found), None)
         if path is None:
-            return {}
+            return ()
         if path not in self._loaded:
-            self._loaded[path] = _variables_at(path)
+            self._loaded[path] = list(_variables_at(path))
         return self._loaded[path]
 
     def _near(self, pattern: str) -> str:
@@ -194,6 +238,13 @@ class _Reader:
             raise ProvisionError(
                 f"`{path}` is no inventory", where=Mark(str(path), 1, 1), hint="it starts with groups, such as `all:`"
             )
+        if "plugin" in content:
+            raise ProvisionError(
+                "inventory plugins are not supported",
+                where=content.key_mark("plugin"),
+                cause=f"`{content['plugin']}` would make hosts and groups by a program",
+                hint="`ansible-inventory --list --yaml` writes what it makes as a plain inventory",
+            )
         for name in content:
             self.group(str(name), content[name], content.key_mark(name), content.value_mark(name))
 
@@ -212,13 +263,16 @@ class _Reader:
                     hint=nearest(str(key), {"hosts", "children", "vars"})
                     or "a group holds `hosts`, `children` and `vars`",
                 )
-        for key, read in (("vars", self.group_variables), ("children", self.children), ("hosts", self.group_hosts)):
-            if body.get(key) is not None:
-                read(group, _mapping(body[key], f"`{key}` of `{name}`", body.value_mark(key)))
+        read = {"vars": self.group_variables, "children": self.children, "hosts": self.group_hosts}
+        for key in body:  # in the order in which they are written: of a host's variables the last count
+            if isinstance(body[key], str) and key != "vars":
+                read[key](group, _single(body, key))
+            elif body[key] is not None:
+                read[key](group, _mapping(body[key], f"`{key}` of `{name}`", body.value_mark(key)))
 
     def group_variables(self, group: Group, variables: Mapping) -> None:
-        group.variables |= variables
-        priority = group.variables.pop("ansible_group_priority", None)
+        group.written.append(variables)
+        priority = variables.get("ansible_group_priority")
         if priority is not None:
             if not isinstance(priority, int):
                 raise ProvisionError(
@@ -251,15 +305,15 @@ class _Reader:
     def group_hosts(self, group: Group, hosts: Mapping) -> None:
         for pattern in hosts:
             body = hosts[pattern]
-            variables = _mapping(body, f"the host `{pattern}`", hosts.value_mark(pattern)) if body is not None else {}
+            said = (_mapping(body, f"the host `{pattern}`", hosts.value_mark(pattern)),) if body is not None else ()
             mark = hosts.key_mark(pattern)
             for name, port in _hosts_of(str(pattern), mark):
                 host = self.hosts.get(name)
                 if host is None:
-                    host = self.hosts[name] = Host(name, mark=mark)
-                host.variables.update(variables)
-                if port:
-                    host.variables["ansible_port"] = port
+                    self.hosts[name] = Host(name, mark, (), said, port)
+                else:
+                    host.written += said
+                    host.port = port or host.port
                 group.hosts[name] = None
 
     def finish(self) -> dict[str, Group]:
@@ -274,7 +328,9 @@ class _Reader:
             if group.name not in ("all", "ungrouped"):
                 for name in group.hosts:
                     direct[name].append(group.name)
-        self.groups["ungrouped"].hosts = {name: None for name, groups in direct.items() if not groups}
+        alone = {name: None for name, groups in direct.items() if not groups}
+        ungrouped = self.groups["ungrouped"]
+        ungrouped.hosts = {name: None for name in ungrouped.hosts if name in alone} | alone
         ordered: dict[tuple[str, ...], tuple[str, ...]] = {}
         for name, groups in direct.items():
             key = tuple(groups) or ("ungrouped",)
@@ -341,6 +397,14 @@ def _check_name(name: str, where: Mark) -> None:
         )
 
 
+def _single(body: Mapping, key: str) -> Mapping:
+    """`hosts: NAME`, as Ansible takes it."""
+    line, column = body.places(key)[2:]
+    single = Mapping(body.file, (line, column))
+    single.put(body[key], None, (line, column, line, column))
+    return single
+
+
 def _mapping(value: Any, what: str, where: Mark) -> Mapping:
     if not isinstance(value, Mapping):
         kind = "a list" if isinstance(value, list) else f"`{value}`"
@@ -361,26 +425,34 @@ def _hosts_of(pattern: str, where: Mark) -> list[tuple[str, int | None]]:
     return [(host, port) for host in (patterns.expand(name, where) if "[" in name else [name])]
 
 
-def _variables_at(path: Path) -> dict[str, Any]:
+def _variables_at(path: Path) -> Iterator[Mapping]:
     """The variables of a file, or of all files of a folder in the order of their names."""
     if path.is_dir():
-        result: dict[str, Any] = {}
         for entry in sorted(path.iterdir()):
             if (
                 not entry.name.startswith(".")
                 and not entry.name.endswith(_IGNORED)
                 and (entry.is_dir() or entry.suffix in _EXTENSIONS)
             ):
-                result |= _variables_at(entry)
-        return result
+                yield from _variables_at(entry)
+        return
     content = load(path)
     if content is None:
-        return {}
+        return
     if not isinstance(content, Mapping):
         raise ProvisionError(
             f"`{path}` holds no variables", where=Mark(str(path), 1, 1), hint="it is a mapping, `name: value`"
         )
-    return content
+    yield content
+
+
+def _merged(written: Sequence[Mapping], without: str = "") -> dict[str, Any]:
+    """The variables of several mappings, the last wins; a single one is given as it is."""
+    if len(written) == 1 and without not in written[0]:
+        return written[0]
+    result = {name: value for said in written for name, value in said.items()}
+    result.pop(without, None)
+    return result
 
 
 def _local() -> dict[str, Any]:

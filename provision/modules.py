@@ -22,6 +22,7 @@ __all__ = [
     "IMPORTS",
     "META",
     "MODULES",
+    "NOT_IN_CHECK",
     "WITHOUT_FACTS",
     "Module",
     "canonical",
@@ -45,9 +46,39 @@ class Module:
     """Whether a playbook may have it; else it is a command's own."""
 
 
-_CONTENT = frozenset(("content", "content_blob", "delete_data", "state"))
+_TIMES = frozenset(("access_time", "access_time_format", "modification_time", "modification_time_format"))
+_CONTENT = frozenset(("content", "content_blob", "delete_data", "state", "recurse")) | _TIMES
+_COPIED: dict[str, Any] = {
+    "src": str,
+    "content": Any,
+    "checksum": str,
+    "decrypt": bool,
+    "directory_mode": str,
+    "local_follow": bool,
+}
+_JINJA: dict[str, Any] = {
+    "newline_sequence": str,
+    "trim_blocks": bool,
+    "lstrip_blocks": bool,
+    "output_encoding": str,
+    "block_start_string": str,
+    "block_end_string": str,
+    "comment_start_string": str,
+    "comment_end_string": str,
+    "variable_start_string": str,
+    "variable_end_string": str,
+}
+"""Options of a template that are Jinja's, but for the first and the encoding."""
 _PATH = {"dest": "path", "name": "path"}
-_PACKAGE = {"pkg": "name", "package": "name", "update-cache": "update_cache"}
+_PACKAGE = {"pkg": "name", "package": "name", "update-cache": "update_cache", "expire-cache": "update_cache"}
+_APT = {
+    **_PACKAGE, "allow-downgrade": "allow_downgrade", "allow-downgrades": "allow_downgrade",
+    "allow_downgrades": "allow_downgrade", "install-recommends": "install_recommends",
+    "default-release": "default_release",
+}  # fmt: skip
+_EDITED = {"dest": "path", "destfile": "path", "name": "path"}
+_PASSWORD = {"password": "url_password"}
+_UNPACKED = frozenset(("src_blob", "listing_blob"))
 _SERVICE = {"daemon-reload": "daemon_reload", "unit": "name", "service": "name"}
 _ENVIRONMENT: dict[str, Any] = {
     "file": str,
@@ -67,32 +98,50 @@ MODULES: dict[str, Module] = {
     "app_control": Module("app_control", written=False),
     "app_logs": Module("app_logs", written=False),
     "app_status": Module("app_status", written=False),
-    "apt": Module("package", _PACKAGE),
-    "blockinfile": Module("blockinfile", {"dest": "path", "name": "path", "content": "block"}, required=("path",)),
+    "apt": Module("package", _APT),
+    "apt_repository": Module(
+        "apt_repository", {"update-cache": "update_cache"}, frozenset(("directory",)), required=("repo",)
+    ),
+    "authorized_key": Module("authorized_key", required=("user", "key")),
+    "blockinfile": Module("blockinfile", {**_EDITED, "content": "block"}, required=("path",)),
     "command": Module("command", free_form="cmd"),
     "conda_base": Module("conda_base"),
     "conda_list": Module("conda_list", {"name": "prefix"}, required=("prefix",)),
     "conda_rollback": Module("conda_rollback", written=False),
     "conda_env": Module("conda_env", hidden=_SHIPPED, extra=_ENVIRONMENT),
-    "copy": Module("file", {"dest": "path"}, _CONTENT - {"content"}, {"src": str, "content": Any}, required=("path",)),
+    "copy": Module("file", {"dest": "path"}, _CONTENT - {"content"}, _COPIED, required=("path",)),
+    "cron": Module("cron", {"value": "job", "dom": "day", "dow": "weekday"}, required=("name",)),
+    "deb822_repository": Module("deb822_repository", {}, frozenset(("directory",)), required=("name",)),
     "dnf": Module("package", _PACKAGE),
-    "file": Module("file", _PATH, frozenset(("content", "content_blob")), {"src": str}, required=("path",)),
+    "dpkg_selections": Module("dpkg_selections", required=("name", "selection")),
+    "file": Module("file", _PATH, frozenset(("content", "content_blob", "validate")), {"src": str}, required=("path",)),
+    "get_url": Module("get_url", {"username": "url_username", **_PASSWORD}, required=("url", "dest")),
     "git": Module("git", {"name": "repo"}, required=("repo", "dest")),
     "gpu": Module("gpu"),
     "group": Module("group", required=("name",)),
+    "hostname": Module("hostname", required=("name",)),
+    "known_hosts": Module("known_hosts", {"host": "name"}, required=("name",)),
+    "lineinfile": Module("lineinfile", {**_EDITED, "regex": "regexp", "value": "line"}, required=("path",)),
     "link": Module("link", {"dest": "path", "src": "target"}, required=("path",)),
+    "modprobe": Module("modprobe", required=("name",)),
+    "mount": Module("mount", {"name": "path"}, required=("path", "state")),
     "mounted": Module("mounted", {"name": "path"}, required=("path",)),
     "offboard": Module("offboard", written=False),
     "package": Module("package", _PACKAGE),
     "reboot": Module("reboot", {"test": "test_command"}, frozenset(("since",))),
+    "replace": Module("replace", _EDITED, required=("path", "regexp")),
     "service": Module("service", _SERVICE),
     "shell": Module("shell", free_form="cmd", required=("cmd",)),
     "stat": Module("stat", _PATH, required=("path",)),
     "survey": Module("survey", written=False),
+    "sysctl": Module("sysctl", {"key": "name", "val": "value"}, required=("name",)),
     "systemd": Module("service", _SERVICE),
     "systemd_service": Module("service", _SERVICE),
-    "template": Module("file", {"dest": "path"}, _CONTENT, {"src": str}, required=("path", "src")),
+    "template": Module("file", {"dest": "path"}, _CONTENT, {"src": str, **_JINJA}, required=("path", "src")),
+    "unarchive": Module("unarchive", {}, _UNPACKED, required=("src", "dest")),
+    "uri": Module("uri", {"user": "url_username", **_PASSWORD}, required=("url",)),
     "user": Module("user", {"user": "name"}, required=("name",)),
+    "wait_for": Module("wait_for"),
 }
 
 DIRECTIVES: dict[str, dict[str, Any]] = {
@@ -101,13 +150,21 @@ DIRECTIVES: dict[str, dict[str, Any]] = {
     "fail": {"msg": str},
     "meta": {"free_form": str},
     "set_fact": {},
+    "setup": {"gather_subset": str | list[str], "filter": str | list[str], "gather_timeout": int},
 }
 """What only thinks, with its options; `set_fact` takes any."""
 
 WITHOUT_FACTS = frozenset(
-    ("blockinfile", "command", "file", "git", "group", "link", "mounted", "shell", "stat", "user")
-)
+    (
+        "apt_repository", "authorized_key", "blockinfile", "command", "cron", "deb822_repository", "dpkg_selections",
+        "file", "file_tree", "get_url", "git", "group", "known_hosts", "lineinfile", "link", "modprobe", "mount",
+        "mounted", "replace", "shell", "stat", "sysctl", "unarchive", "uri", "user", "wait_for",
+    )
+)  # fmt: skip
 """Resources that never look at the host's facts; for all others they are asked for."""
+
+NOT_IN_CHECK = frozenset(("uri", "wait_for"))
+"""Words that a check skips, as Ansible does: what they ask may be about what only a real run brings about."""
 
 META = ("flush_handlers", "noop")
 """What `meta` may ask for."""

@@ -109,3 +109,5 @@ class What:
     """Warnings about environments are errors."""
     forward: Annotated[bool, Parameter("--forward", group=WHAT, negative="")] = False
     """Go forward again to an environment that was rolled back."""
+    force_handlers: Annotated[bool, Parameter("--force-handlers", group=WHAT, negative="")] = False
+    """Run notified handlers also on hosts that fail later."""

@@ -23,7 +23,8 @@ __all__ = ["Environment", "Outcome", "PlannedStep"]
 class PlannedStep:
     """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
 
-    `task` is the same for all items of a loop. `then`: tasks that were decided here and follow it.
+    `task` is the same for all items of a loop. `delegated`: it runs on the control node. `ignore_unreachable`: a host
+    that is gone goes on behind it; `ends_run`: one that is gone there ends the run for all. `then`: tasks that were decided here and follow it.
     """
 
     step: Step
@@ -34,6 +35,9 @@ class PlannedStep:
     no_log: bool = False
     judged: bool = False
     task: str = ""
+    delegated: bool = False
+    ignore_unreachable: bool = False
+    ends_run: bool = False
     then: tuple[StepEnded, ...] = ()
 
     def followed(self, verdicts: tuple[StepEnded, ...]) -> PlannedStep:
@@ -43,7 +47,10 @@ class PlannedStep:
 
 @record(frozen=True, slots=True)
 class Outcome:
-    """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends."""
+    """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends.
+
+    `given`: facts set on the control node (`delegate_facts`).
+    """
 
     steps: tuple[PlannedStep, ...] = ()
     verdicts: tuple[StepEnded, ...] = ()
@@ -51,6 +58,7 @@ class Outcome:
     awaited: Awaited | None = None
     registered: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
     built: tuple[Built, ...] = ()
     apps: tuple[tuple[str, str, str], ...] = ()
     ends: bool = False

@@ -132,8 +132,8 @@ def _matches(
     subscript = _SUBSCRIPT.fullmatch(term)
     if subscript and (subscript[2] or subscript[3]):
         return _part(_matches(subscript[1], hosts, groups, where), subscript)
-    if term in ("all", "*"):
-        return list(hosts)
+    if term == "*":
+        return groups.get("all", list(hosts))
     if any(sign in term for sign in "*?["):
         return _found(re.compile(fnmatch.translate(term)), hosts, groups)
     raise ProvisionError(

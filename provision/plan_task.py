@@ -14,16 +14,21 @@ from typing import Any
 from provision import directives
 from provision.agent.protocol import Result, Step
 from provision.agent.record import record
+from provision.apart import delegated, ends_run
+from provision.control_node import refuse_host_values
 from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.filters import truth
-from provision.modules import DIRECTIVES
+from provision.modules import DIRECTIVES, NOT_IN_CHECK
 from provision.outcome import Environment, Outcome, PlannedStep
 from provision.playbook import Task
 from provision.render import KnownAfterApply, UndefinedVariable, Unsettled
 from provision.scopes import OMIT, Scopes
+from provision.secret.rendering import shown
+from provision.secret.value import holds as holds_secret
+from provision.secret.value import masked
 from provision.selection import answering, becomes, first_given, handlers_by_id, variable
-from provision.settle import Asked, Awaited, holds, registered, skipped_fields
+from provision.settle import Asked, Awaited, hidden_fields, holds, registered, skipped_fields
 from provision.source import Template, kind_of
 from provision.translate import Built, Translated, root_of
 from provision.variables import Scope
@@ -42,6 +47,9 @@ MAX_ITEMS = 10_000
 _SHOWN = 60
 ARGUMENT_WORDS = {"command": ("argv", "cmd"), "shell": ("cmd",)}
 """Options that every user of a host can read while the command runs."""
+_SECRET_OPTIONS = frozenset(("password", "url_password", "passphrase", "login_password"))
+"""Options whose values are secrets, wherever they come from."""
+_NOT_IN_CHECK = "a check does not ask"
 
 
 @record(slots=True)
@@ -81,10 +89,10 @@ def unknown(environment: Environment, task: Task, reason: str, handler: str | No
     return Outcome(verdicts=(verdict,), registered=_unknown_result())
 
 
-def _unknown_result() -> Any:
+def _unknown_result(known: Mapping[str, Any] | None = None) -> Any:
     from provision.variables import Registered
 
-    result = Registered()
+    result = Registered(known or {})
     result.partial = True
     return result
 
@@ -151,7 +159,8 @@ def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item
         yield _Item(inner, f"{_title(task, inner)} ({_label(label)})", value, index)
 
 
-def _label(value: Any) -> str:
+def _label(shown: Any) -> str:
+    value = masked(shown)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
@@ -165,7 +174,7 @@ def _title(task: Task, scope: Scope) -> str:
     if not isinstance(task.name, Template):
         return task.title
     try:
-        name = str(scope.render(task.name))
+        name = shown(scope.render(task.name))
     except (ProvisionError, Unsettled, KnownAfterApply):
         return task.title
     return f"{task.role.name} : {name}" if task.role else name
@@ -205,6 +214,8 @@ class _Planner:
         self.asked: list[Asked] = []
         self.blobs: dict[str, bytes | Path] = {}
         self.facts: dict[str, Any] = {}
+        self.given: dict[str, Any] = {}
+        self.delegated = delegated(task)
         self.built: list[Built] = []
         self.apps: list[tuple[str, str, str]] = []
         self.flush = False
@@ -223,6 +234,8 @@ class _Planner:
         self.ignore = self.flag(self.task.ignore_errors, scope)
         if self.task.module in DIRECTIVES:
             self.think(item)
+        elif self.task.module in NOT_IN_CHECK and self.flag(self.task.check_mode, scope, self.environment.run.check):
+            self.decided(item, Result(-1, "skipped"), _NOT_IN_CHECK, _unknown_result(skipped_fields(_NOT_IN_CHECK)))
         else:
             translated, sensitive = self.translated(item)
             self.step(item, translated, sensitive)
@@ -236,6 +249,7 @@ class _Planner:
         self.asked.append(Asked(None, item.title, item.value, item.index, fields))
         hidden = self.flag(self.task.no_log, item.scope) and result.status != "skipped"
         title, said = (_raw_title(self.task), "hidden by no_log") if hidden else (item.title, message)
+        result = hidden_fields(result) if hidden else result
         verdict = _verdict(self.environment, self.task, title, result, said, self.handler, ignored)
         if self.steps:
             self.steps[-1] = self.steps[-1].followed((verdict,))
@@ -244,9 +258,15 @@ class _Planner:
 
     def think(self, item: _Item) -> None:
         values = _without_omitted(item.scope.render(self.task.arguments))
-        decision = directives.decide(self.task, values, item.scope)
+        if self.task.module == "setup":
+            decision = directives.gathered(self.task, values, self.environment.host.facts)
+        else:
+            decision = directives.decide(self.task, values, item.scope)
         fields = {"changed": False, "failed": decision.error is not None, **decision.fields}
-        self.facts |= decision.facts
+        if self.task.among.delegate_to and self.flag(self.task.among.delegate_facts, item.scope):
+            self.given |= decision.facts
+        else:
+            self.facts |= decision.facts
         self.flush = self.flush or decision.flush
         error = decision.error
         if error is None:
@@ -263,15 +283,19 @@ class _Planner:
         scope, task = item.scope, self.task
         scope.touched = False
         values: dict[str, Any] = {}
+        sensitive = False
+        here = self.environment.host.here
+        if self.delegated or here.local:
+            refuse_host_values(task, scope, self.environment.host.host, here.own)
         for key, value in task.arguments.items():
-            if key != "secrets":
-                values[key] = scope.render(value)
-            if scope.touched and key in ARGUMENT_WORDS.get(task.module, ()):
+            scope.touched = False
+            values[key] = scope.render(value)
+            if key == "secrets" or (key in _SECRET_OPTIONS and values[key] != OMIT):
+                values[key] = _learned(values[key])
+                sensitive = sensitive or bool(values[key])
+            sensitive = sensitive or scope.touched or holds_secret(values[key])
+            if sensitive and key in ARGUMENT_WORDS.get(task.module, ()) and holds_secret(values[key]):
                 raise secret_argument(task, key)
-        sensitive = scope.touched
-        if "secrets" in task.arguments:
-            values["secrets"] = scope.render(task.arguments["secrets"])
-            sensitive = sensitive or bool(values["secrets"])
         if task.module == "conda_env" and self.environment.run.forward:
             values["forward"] = True
         scope.touched = False
@@ -315,13 +339,23 @@ class _Planner:
             on_failure="continue" if self.ignore or task.failed_when else "stop",
             sensitive=sensitive or no_log,
             environment=self.variables(scope),
-            notify=list(self.notify),
+            notify=[] if self.delegated else list(self.notify),
         )
         self.next_id += 1
-        self.asked.append(Asked(step.id, title, item.value, item.index))
+        self.asked.append(Asked(step.id, title, item.value, item.index, sensitive=step.sensitive))
         self.steps.append(
             PlannedStep(
-                step, title, task.where, self.handler is not None, self.ignore, step.sensitive, judged, task.key
+                step,
+                title,
+                task.where,
+                self.handler is not None,
+                self.ignore,
+                step.sensitive,
+                judged,
+                task.key,
+                delegated=self.delegated,
+                ignore_unreachable=self.flag(task.among.ignore_unreachable, scope),
+                ends_run=ends_run(task, self.environment.scopes),
             )
         )
 
@@ -333,10 +367,13 @@ class _Planner:
     def user(self, scope: Scope) -> str | None:
         """Whom the step runs as; None is who the agent runs as. Variables win over keywords, as in Ansible."""
         host, task, play = self.environment.host, self.task, self.environment.play
-        agent = host.facts.get("user", "root")
-        if not becomes(task, play, scope, host.run):
-            return host.login_user if host.login_user and host.login_user != agent else None
-        user = first_given(variable(scope, "ansible_become_user"), task.become_user, play.become_user, "root")
+        agent, login = host.facts.get("user", "root"), host.login_user
+        if self.delegated:
+            agent, login = host.here.user, host.here.login_user
+        if not becomes(task, play, scope, host.run, delegated=self.delegated):
+            return login if login and login != agent else None
+        own = None if self.delegated else variable(scope, "ansible_become_user")
+        user = first_given(own, task.become_user, play.become_user, "root")
         name = str(scope.render(user))
         return None if name == agent else name
 
@@ -369,7 +406,7 @@ class _Planner:
         for index, planned in enumerate(self.steps[:-1]):
             if planned.step.on_failure == "stop":
                 self.steps[index] = replace(planned, step=replace(planned.step, on_failure="later"))
-        if self.handler and self.steps:
+        if self.handler and self.steps and not self.delegated:
             last = self.steps[-1]
             self.steps[-1] = replace(last, step=replace(last.step, clears=[self.handler]))
         looped = task.loop is not None
@@ -384,12 +421,20 @@ class _Planner:
             awaited=awaited if self.steps else None,
             registered=kept,
             facts=self.facts,
+            given=self.given,
             built=tuple(self.built),
             apps=tuple(self.apps),
-            ends=bool(self.steps) and (bool(task.failed_when) or task.module == "reboot"),
+            ends=bool(self.given) or (bool(self.steps) and (bool(task.failed_when) or task.module == "reboot")),
             flush=self.flush,
             failed=self.failed,
         )
+
+
+def _learned(value: Any) -> Any:
+    # imported here: a start without secrets does without
+    from provision.secret.known import learned
+
+    return learned(value)
 
 
 def _text(value: Any) -> str:

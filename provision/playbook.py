@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from provision.agent.record import record
+from provision.among import Among
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.kinds import Misfit, conform
 from provision.source import Mapping, Template, kind_of, nearest
@@ -89,6 +90,12 @@ class TaskKeywords(Keywords):
     ignore_errors: Flag | None = None
     no_log: Flag | None = None
     check_mode: Flag | None = None
+    any_errors_fatal: Flag | None = None
+    throttle: int | None = None
+    ignore_unreachable: Flag | None = None
+    run_once: Flag | None = None
+    delegate_to: str | None = None
+    delegate_facts: Flag | None = None
 
 
 class RoleEntry(Keywords):
@@ -102,6 +109,12 @@ class RoleEntry(Keywords):
     become: Flag | None = None
     become_user: str | None = None
     environment: Variables | None = None
+    any_errors_fatal: Flag | None = None
+    throttle: int | None = None
+    ignore_unreachable: Flag | None = None
+    run_once: Flag | None = None
+    delegate_to: str | None = None
+    delegate_facts: Flag | None = None
 
 
 class FileSystem(Keywords):
@@ -150,6 +163,15 @@ class PlayKeywords(Keywords):
     remote_user: str | None = None
     connection: str | None = None
     gather_facts: bool = True
+    serial: int | str | list[int | str] | None = None
+    order: str | None = None
+    strategy: str | None = None
+    max_fail_percentage: float | None = None
+    any_errors_fatal: Flag | None = None
+    throttle: int | None = None
+    ignore_unreachable: Flag | None = None
+    run_once: Flag | None = None
+    force_handlers: Flag | None = None
     environment: Variables | None = None
     vars: Variables | None = None
     vars_files: Items | None = None
@@ -167,7 +189,6 @@ class PlayKeywords(Keywords):
 UNSUPPORTED = frozenset(
     [
         "action",
-        "any_errors_fatal",
         "args",
         "async",
         "become_exe",
@@ -175,33 +196,22 @@ UNSUPPORTED = frozenset(
         "collections",
         "debugger",
         "delay",
-        "delegate_facts",
-        "delegate_to",
         "diff",
         "fact_path",
-        "force_handlers",
         "gather_subset",
         "gather_timeout",
-        "ignore_unreachable",
         "local_action",
-        "max_fail_percentage",
         "module_defaults",
-        "order",
         "poll",
         "port",
         "rescue",
         "always",
         "retries",
-        "run_once",
-        "serial",
-        "strategy",
-        "throttle",
         "timeout",
         "until",
         "validate_argspec",
         "vars_prompt",
         "allow_duplicates",
-        "delegate",
     ]
 )
 """Ansible's words that are known and refused."""
@@ -256,6 +266,7 @@ class Task:
     ignore_errors: Any = False
     no_log: Any = False
     check_mode: Any = None
+    among: Among = Among()
 
     @property
     def title(self) -> str:
@@ -291,6 +302,11 @@ class Play:
     connection: str | None = None
     environment: tuple[Mapping, ...] = ()
     gather_facts: bool = True
+    serial: Any = None
+    order: str | None = None
+    max_fail_percentage: Any = None
+    force_handlers: Any = None
+    among: Among = Among()
     secret_names: frozenset[str] = frozenset()
 
     @property
@@ -351,6 +367,13 @@ def _wrong(model: type[Keywords], content: Mapping, what: str, words: Sequence[s
 def unknown_keyword(key: Any, content: Mapping, what: str, words: set[str]) -> ProvisionError:
     """A keyword that does not exist, or that is Ansible's and not supported yet."""
     where = content.key_mark(key)
+    if key == "local_action":
+        return ProvisionError(
+            "`local_action` is not supported",
+            where=where,
+            context=what,
+            hint="write the task as any other, with `delegate_to: localhost`",
+        )
     if key in UNSUPPORTED:
         return ProvisionError(f"`{key}` is not supported yet", where=where, context=what)
     if isinstance(key, str) and key.startswith("with_"):

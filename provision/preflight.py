@@ -13,8 +13,9 @@ from typing import Any
 
 from jinja2.utils import missing
 
-from provision import variant_files
+from provision import fact_names, variant_files
 from provision.agent.record import record
+from provision.apart import delegated
 from provision.clashes import UNKNOWN, clashes, item_scopes
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.modules import DIRECTIVES
@@ -22,18 +23,15 @@ from provision.plan_task import ARGUMENT_WORDS, secret_argument
 from provision.playbook import Condition, Play, Task
 from provision.render import NamesOf, Renderer, UndefinedVariable
 from provision.scopes import MAGIC, HostVariables, Run, Scopes
+from provision.secret.value import is_secret
 from provision.selection import becomes, selected
 from provision.source import Template, nearest, read_text
 from provision.translate import find_file
-from provision.variables import Scope, fact_variables
+from provision.variables import Scope
 
 __all__ = ["check", "environment_files", "may_become", "undefined"]
 
-_FACT_KEYS = (
-    *("hostname", "architecture", "kernel", "machine_id", "cpus", "memory_mb", "python"),
-    *("init", "user", "uid", "home", "default_ipv4"),
-)
-_FACTS = frozenset(fact_variables({"os": {}, **dict.fromkeys(_FACT_KEYS, "")}))
+_WITH_SOURCE = ("copy", "template", "unarchive")
 Hosts = Mapping[Play, Sequence[str]]
 """The hosts of each play."""
 
@@ -42,11 +40,13 @@ def check(plays: Sequence[Play], run: Run, hosts: Hosts) -> None:
     """Everything before any connection; raises ProvisionErrors with all that was found, in the order of the plays."""
     found: dict[tuple[str, str], ProvisionError] = {}
     seen: set[str] = set()
+    set_before: set[str] = set()
     for play in plays:
         names = hosts.get(play, ())
         seen |= set(names) if play.gather_facts else set()
-        for error in (*undefined(play, run, names, seen), *_files(play, run)):
+        for error in (*undefined(play, run, names, seen, set_before), *_files(play, run)):
             found.setdefault((error.summary, str(error.where)), error)
+        set_before |= set(_later(play))
     for error in clashes(plays, run, hosts):
         found.setdefault((error.summary, str(error.where)), error)
     errors = list(found.values())
@@ -57,7 +57,11 @@ def check(plays: Sequence[Play], run: Run, hosts: Hosts) -> None:
 def may_become(play: Play, run: Run, host: str) -> bool:
     """Whether any task of the play may become another user on a host; what cannot be told yet counts."""
     scopes = Scopes(play, HostVariables(run, host), {})
-    return any(_may_become(task, play, scopes, run) for task in play.tasks if task.module not in DIRECTIVES)
+    return any(
+        _may_become(task, play, scopes, run)
+        for task in play.tasks
+        if task.module not in DIRECTIVES and not delegated(task)
+    )
 
 
 def _may_become(task: Task, play: Play, scopes: Scopes, run: Run) -> bool:
@@ -102,10 +106,12 @@ def _rendered(task: Task, option: str, default: str, play: Play, run: Run, hosts
 
 
 def _files(play: Play, run: Run) -> Iterator[ProvisionError]:
-    """Sources of `copy` and `template` that are not there, where their names hold no template."""
+    """Sources on the control node that are not there, where their names hold no template."""
     for task in play.tasks:
         source = task.arguments.get("src")
-        if task.module not in ("copy", "template") or source is None or isinstance(source, Template):
+        if task.module not in _WITH_SOURCE or source is None or isinstance(source, Template):
+            continue
+        if task.module == "unarchive" and (task.arguments.get("remote_src", False) is not False or "://" in source):
             continue
         try:
             path = find_file(task, play.directory, "templates" if task.module == "template" else "files", source)
@@ -128,7 +134,7 @@ class _Names:
     renderer: Renderer
     scopes: Scopes
     later: frozenset[str]
-    seen: dict[tuple[int, str], None] = field(default_factory=dict)
+    seen: dict[tuple[int, frozenset[str], str], None] = field(default_factory=dict)
     errors: list[ProvisionError] = field(default_factory=list)
 
     def task(self, task: Task) -> None:
@@ -153,18 +159,20 @@ class _Names:
             return
         asked = {name for _, names in used for name in names.asked}
         for where, names in used:
-            self.need(names.needed - asked - loop - own, where, scope, task, ())
+            self.need(names.needed - asked, where, scope, task, frozenset(loop | own))
         for where, names in outside:
-            self.need(names.needed - asked, where, scope, task, ())
+            self.need(names.needed - asked, where, scope, task, frozenset())
 
     def secret(self, task: Task, scope: Scope) -> None:
         """A secret, or a variable that is made of one, in the arguments of a command."""
         for key in ARGUMENT_WORDS.get(task.module, ()):
             for template in _templates_in(task.arguments.get(key)):
                 todo, seen = list(self.renderer.check(template).all), set()
+                if is_secret(template):
+                    raise secret_argument(task, key)
                 while todo:
                     name = todo.pop()
-                    if name in scope.secrets:
+                    if name in scope.secrets or is_secret(scope.raw(name)):
                         raise secret_argument(task, key)
                     if name not in seen:
                         seen.add(name)
@@ -194,17 +202,26 @@ class _Names:
             return []
         return [(template, self.renderer.check(template, native=False))]
 
-    def need(self, names: Iterable[str], where: Any, scope: Scope, task: Task, chain: tuple[str, ...]) -> None:
-        for name in sorted(names):
+    def need(
+        self,
+        names: Set[str],
+        where: Any,
+        scope: Scope,
+        task: Task,
+        own: frozenset[str],
+        chain: tuple[str, ...] = (),
+    ) -> None:
+        """`own` are the names that the task itself brings: of its loop, and what it registers."""
+        for name in sorted(names - own):
             raw = scope.raw(name)
             if raw is missing:
                 if name not in self.later and name not in MAGIC:
                     self.errors.append(self.error(name, where, scope, task, chain))
-            elif (id(scope), name) not in self.seen:
-                self.seen[id(scope), name] = None
+            elif (id(scope), own, name) not in self.seen:
+                self.seen[id(scope), own, name] = None
                 for template in _templates_in(raw):
                     try:
-                        self.need(self.renderer.check(template).needed, template, scope, task, (*chain, name))
+                        self.need(self.renderer.check(template).needed, template, scope, task, own, (*chain, name))
                     except ProvisionError as error:
                         self.errors.append(error)
 
@@ -217,7 +234,7 @@ class _Names:
             where=place,
             context=context,
             cause=f"it was looked for in {scope.looked()}",
-            hint="a play with `gather_facts: false` has no facts" if name in _FACTS else nearest(name, known),
+            hint="a play with `gather_facts: false` has no facts" if name in fact_names.NAMES else nearest(name, known),
         )
 
 
@@ -237,12 +254,15 @@ def _templates_in(value: Any) -> Iterator[Template]:
             yield from _templates_in(item)
 
 
-def undefined(play: Play, run: Run, hosts: Sequence[str], gathered: Set[str]) -> list[ProvisionError]:
+def undefined(
+    play: Play, run: Run, hosts: Sequence[str], gathered: Set[str], set_before: Set[str] = frozenset()
+) -> list[ProvisionError]:
     """Names that no host could have a value for; hosts that know the same names are looked at once.
 
-    `gathered` are the hosts whose facts this play, or one before it, gathers.
+    `gathered` are the hosts whose facts this play, or one before it, gathers; `set_before` are the names that plays
+    before it may have set.
     """
-    own = frozenset(_later(play))
+    own = frozenset(_later(play)) | set_before
     errors: list[ProvisionError] = []
     kinds: dict[tuple[bool, frozenset[str], tuple[str, ...]], None] = {}
     for host in hosts:
@@ -251,7 +271,7 @@ def undefined(play: Play, run: Run, hosts: Sequence[str], gathered: Set[str]) ->
         if kind in kinds:
             continue
         kinds[kind] = None
-        later = own | _FACTS if host in gathered else own
+        later = own | fact_names.NAMES if host in gathered else own
         names = _Names(play, run.renderer, Scopes(play, HostVariables(run, host), {}), later)
         for task in play.tasks:
             if selected(task, run):
@@ -265,5 +285,7 @@ def _later(play: Play) -> Iterator[str]:
     for task in play.tasks:
         if task.register:
             yield task.register
+        if task.module == "setup":
+            yield from fact_names.NAMES
         if task.module == "set_fact":
             yield from (str(name) for name in task.arguments)

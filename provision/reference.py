@@ -116,8 +116,11 @@ def _words() -> Iterator[str]:
     yield "## Imports"
     yield ", ".join(f"`{word}`" for word in sorted({*modules.IMPORTS, "import_playbook"})) + ": read before the run."
     yield "## Filters and tests"
-    yield "Jinja's own, and these filters: " + _listed(filters.FILTERS) + "."
-    yield "These tests: " + _listed(filters.TESTS) + "."
+    yield "Jinja's own, and these filters: " + _listed(filters.FILTERS.names()) + "."
+    yield "These tests: " + _listed(filters.TESTS.names()) + "."
+    yield "These lookups: " + _listed(filters.LOOKUPS) + "."
+    for kind, refused in filters.REFUSED.items():
+        yield f"Each {kind} of these is refused, with the reason: " + _listed(refused) + "."
     yield "## Refused"
     yield "Words of Ansible that are known and not supported: " + _listed(UNSUPPORTED) + "."
 

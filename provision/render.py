@@ -1,38 +1,58 @@
 """Strict, sandboxed Jinja over what the operator wrote: only `Template` is rendered, once, and the result is plain.
 
 Owns compiling (cached by text), rendering and the errors of templates with their places. Where names come from is
-the `Names` that a caller gives; must not know of hosts, plays or files beyond a template's text.
+the `Names` that a caller gives (which of them come from a host, `host_values` tells); must not know of hosts, plays or
+files beyond a template's text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import jinja2
-from jinja2 import nodes
 from jinja2.exceptions import SecurityError
-from jinja2.meta import find_undeclared_variables
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
-from provision.filters import FILTERS, GLOBALS, TESTS
+from provision.sandbox import (
+    Missing,
+    MissingName,
+    NamesContext,
+    expression_environment,
+    joined,
+    text_environment,
+    value_environment,
+)
+from provision.secret.rendering import made_of_secrets, secretly, secrets_exist
+from provision.secret.value import Secret, holds
 from provision.source import Template
-from provision.template_errors import UndefinedVariable, failed, place, syntax, through, undefined_name
+from provision.template_errors import (
+    UndefinedVariable,
+    failed,
+    no_truth,
+    place,
+    syntax,
+    through,
+    undefined_name,
+    undefined_on_purpose,
+    unknown_word,
+)
+from provision.template_names import NamesOf, facts_in, unknown_words
 
 __all__ = ["KnownAfterApply", "Names", "NamesOf", "Renderer", "UndefinedVariable", "Unsettled"]
 
-MAX_REPEAT = 10_000_000
 _NAME = re.compile(r"\{\{ *([A-Za-z]\w*) *\}\}\Z", re.ASCII)
 _WORDS = frozenset(("true", "false", "none", "True", "False", "None", "not", "loop", "self", "super", "caller"))
+_OPTIONS = re.compile(r"#jinja2:([^\n]*)\n")
+"""The first line of a template file may say how it is to be read."""
 
 
 class Names(Protocol):
-    """Where a template's names are looked up."""
+    """Where a template's names are looked up; `touched` says that a rendering has used a secret."""
+
+    touched: bool
 
     def find(self, name: str) -> Any:
         """The plain value of a name, `jinja2.utils.missing` when there is none; may raise Unsettled."""
@@ -56,100 +76,29 @@ class KnownAfterApply(Exception):
     """A check asks for what only a real run can know."""
 
 
-class _MissingName(jinja2.UndefinedError):
-    def __init__(self, message: str | None, undefined: _Missing) -> None:
-        super().__init__(message)
-        self.undefined = undefined
-
-
-class _Missing(jinja2.StrictUndefined):
-    """Fails when used, as in Ansible also through attributes, unless `default` or `is defined` asks first."""
-
-    __slots__ = ("cause",)
-    cause: ProvisionError | None
-
-    def __init__(
-        self,
-        hint: str | None = None,
-        obj: Any = missing,
-        name: str | None = None,
-        exc: Any = jinja2.UndefinedError,
-        cause: ProvisionError | None = None,
-    ) -> None:
-        stated: Any = exc if exc is SecurityError else lambda message: _MissingName(message, self)
-        super().__init__(hint, obj, name, stated)
-        self.cause = cause
-
-    def __getattr__(self, name: str) -> Any:
-        if name[:2] == "__":
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, key: Any) -> Any:
-        return self
-
-    @property
-    def subject(self) -> tuple[Any, str]:
-        return self._undefined_obj, str(self._undefined_name)
-
-    def fail(self) -> Exception:
-        return self._undefined_exception(self._undefined_message)
-
-
-class _Context(Context):
-    """Looks names up in the `Names` that stands as its parent."""
-
-    def resolve_or_missing(self, key: str) -> Any:
-        if key in self.vars:
-            return self.vars[key]
-        try:
-            return self.parent.find(key)  # type: ignore[attr-defined]
-        except UndefinedVariable as error:
-            return _Missing(name=key, cause=error)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    context_class = _Context
-    intercepted_binops = frozenset(("*", "**"))
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        size = len(left) * right if isinstance(left, str | list) and isinstance(right, int) else 0
-        if size > MAX_REPEAT or (operator == "**" and isinstance(right, int) and right > 1000):
-            raise SecurityError("the result would be too large")
-        return super().call_binop(context, operator, left, right)
-
-
-@record(frozen=True, slots=True)
-class _Compiled:
-    template: jinja2.Template
-    native: bool
+Mode = str | tuple[tuple[str, Any], ...]
+"""How a text is read: as a value, as an expression, or as a file, with Jinja's options."""
+_VALUE, _EXPRESSION = "value", "expression"
 
 
 class Renderer:
     """Renders templates; compiled ones are kept by their text, so that a fleet compiles each once."""
 
     def __init__(self) -> None:
-        options: dict[str, Any] = {
-            "undefined": _Missing,
-            "trim_blocks": True,
-            "keep_trailing_newline": True,
-            "autoescape": False,
-        }
-        self._environment = _Sandbox(finalize=_finalize, **options)
-        self._environment.filters |= FILTERS
-        self._environment.tests |= TESTS
-        self._environment.globals = {
-            name: value for name, value in self._environment.globals.items() if name in GLOBALS
-        }
-        self._globals = dict(self._environment.globals)
-        self._compiled: dict[str, _Compiled] = {}
+        self._environments: dict[Mode, jinja2.Environment] = {_VALUE: value_environment()}
+        self._globals = dict(self._environments[_VALUE].globals)
+        self._compiled: dict[tuple[str, Mode, bool], jinja2.Template] = {}
         self._names: dict[str, NamesOf] = {}
+        self.facts: set[str] = set()
+        """Names that the checked templates use and facts may give."""
 
     def render(self, value: Any, names: Names) -> Any:
         """The plain value, templates rendered, in lists and dicts too; raises UndefinedVariable, ProvisionError."""
         kind = type(value)
         if kind is Template:
             return self._run(value, names)
+        if isinstance(value, Template):
+            return secretly(value, names, self._run)
         if isinstance(value, dict):
             return {key: self.render(item, names) for key, item in value.items()}
         if isinstance(value, list):
@@ -158,79 +107,97 @@ class Renderer:
 
     def evaluate(self, expression: str, names: Names, where: Mark) -> Any:
         """The value of a bare expression, such as that of `when`."""
-        return self._run(_expression(expression, where), names)
+        return self._run(_expression(expression, where), names, _EXPRESSION)
 
     def test(self, expression: Any, names: Names, where: Mark) -> bool:
-        """Whether a condition holds; text that looks like a truth value is an error, since all text counts as true."""
+        """Whether a condition holds; as in Ansible a value that is no truth value is an error, text above all."""
         if not isinstance(expression, str):
             return bool(expression)
         value = self.evaluate(expression, names, where)
-        if isinstance(value, str) and value.strip().lower() in (
-            "true",
-            "false",
-            "yes",
-            "no",
-            "on",
-            "off",
-            "0",
-            "1",
-            "",
-        ):
-            raise ProvisionError(
-                f"the condition `{expression}` gives the text {value!r}, not a truth value",
-                where=where,
-                hint=f"write `{expression} | bool`" if value else f"write `{expression} | length > 0`",
-            )
-        return bool(value)
+        if not isinstance(value, bool):
+            raise no_truth(expression, value, where)
+        return value
 
-    def text(self, content: str, file: str, names: Names) -> str:
-        """A template file's text, rendered; errors point into that file."""
-        return str(self._run(Template(content, Mark(file, 1, 1), content), names, native=False))
+    def text(self, content: str, file: str, names: Names, options: Mapping[str, Any] | None = None) -> str:
+        """A template file's text, rendered; errors point into that file.
+
+        `options` are Jinja's, such as `lstrip_blocks`; a first line `#jinja2: lstrip_blocks: True` says the same.
+        """
+        given, first = dict(options or {}), 1
+        header = _OPTIONS.match(content)
+        if header:
+            given |= _options(header[1], file)
+            content, first = content[header.end() :], 2
+        names.touched = names.touched or isinstance(content, Secret)
+        template = Template(content, Mark(file, first, 1), content)
+        return self._run(template, names, tuple(sorted(given.items())))  # type: ignore[no-any-return]
 
     def check(self, template: Template, *, native: bool = True) -> NamesOf:
         """What a template needs, found without rendering it; raises ProvisionError where it does not parse."""
-        found = self._names.get(template)
-        if found is None and native and (name := self._name(template)):
-            return NamesOf(frozenset((name,)), frozenset())
-        if found is None:
-            try:
-                tree = self._environment.parse(template)
-                self._compile(template, native)
-            except jinja2.TemplateSyntaxError as error:
-                raise syntax(error, template) from None
-            found = self._names[str(template)] = NamesOf.of(tree, frozenset(self._globals))
-        return found
+        return self._check(template, _VALUE if native else ())
 
     def check_expression(self, expression: str, where: Mark) -> NamesOf:
         """As `check`, of a bare expression."""
-        return self.check(_expression(expression, where))
+        return self._check(_expression(expression, where), _EXPRESSION)
+
+    def _check(self, template: Template, mode: Mode) -> NamesOf:
+        found = self._names.get(template)
+        if found is None and mode == _VALUE and (name := self._name(template)):
+            if name.startswith("ansible_"):
+                self.facts.add(name)
+            return NamesOf.only(name)
+        if found is None:
+            try:
+                tree = self._environment(mode).parse(template)
+                for kind, name, line in unknown_words(tree):
+                    raise unknown_word(kind, name, line, template)
+                self._compile(template, mode)
+            except jinja2.TemplateSyntaxError as error:
+                raise syntax(error, template) from None
+            found = self._names[str(template)] = NamesOf.of(tree, frozenset(self._globals))
+            self.facts.update(facts_in(found.origins))
+        return found
 
     def global_value(self, name: str) -> Any:
         return self._globals.get(name, missing)
 
-    def _compile(self, text: str, native: bool) -> _Compiled:
-        key = text if native else "\0" + text
-        found = self._compiled.get(key)
+    def _compile(self, text: str, mode: Mode, watched: bool = False) -> jinja2.Template:
+        found = self._compiled.get((text, mode, watched))
         if found is None:
-            found = self._compiled[key] = _compiled(self._environment, str(text), native)
+            found = self._compiled[str(text), mode, watched] = self._environment(mode).from_string(str(text))
         return found
+
+    def _environment(self, mode: Mode) -> jinja2.Environment:
+        if mode not in self._environments:
+            made = expression_environment() if isinstance(mode, str) else text_environment(**dict(mode))
+            self._environments[mode] = made
+        return self._environments[mode]
 
     def _name(self, text: str) -> str | None:
         """The name that a template is nothing but, as most are: it needs no compiling."""
         found = _NAME.match(text)
         return found[1] if found and found[1] not in _WORDS and found[1] not in self._globals else None
 
-    def _run(self, template: Template, names: Names, native: bool = True) -> Any:
-        name = self._name(template) if native else None
+    def _run(self, template: Template, names: Names, mode: Mode = _VALUE) -> Any:
+        name = self._name(template) if isinstance(mode, str) else None
         try:
             if name and (value := _found(names, name)) is not missing:
+                names.touched = names.touched or holds(value)
                 return _plain(value)
-            return _execute(self._compile(template, native), names)
+            watched = secrets_exist()
+            value = _execute(self._compile(template, mode, watched), names, isinstance(mode, str))
+            if watched or not secrets_exist():
+                return value
+            # a secret came up while it was rendered: now it is looked for
+            return _execute(self._compile(template, mode, True), names, isinstance(mode, str))
         except jinja2.TemplateSyntaxError as error:
             raise syntax(error, template) from None
-        except _MissingName as error:
+        except MissingName as error:
             raise _undefined(error, template, names) from None
-        except (Unsettled, KnownAfterApply, ProvisionError):
+        except ProvisionError as error:
+            error.where = error.where or template.mark
+            raise
+        except (Unsettled, KnownAfterApply):
             raise
         except SecurityError as error:
             raise failed(error, template, f"the sandbox forbids it: {error}") from None
@@ -238,11 +205,13 @@ class Renderer:
             raise failed(error, template, str(error) or type(error).__name__) from None
 
 
-def _undefined(error: _MissingName, template: Template, names: Names) -> ProvisionError:
+def _undefined(error: MissingName, template: Template, names: Names) -> ProvisionError:
     undefined = error.undefined
     owner, name = undefined.subject
     if undefined.cause is not None:
         return through(undefined.cause, name)
+    if undefined.hint:
+        return undefined_on_purpose(undefined.hint, place(template, "", error.__traceback__), template)
     return undefined_name((owner, name), place(template, name, error.__traceback__), names.known(), names.looked())
 
 
@@ -253,48 +222,30 @@ def _found(names: Names, name: str) -> Any:
         return missing
 
 
-def _finalize(value: Any) -> Any:
-    return "" if value is None else value
-
-
-def _compiled(environment: jinja2.Environment, text: str, native: bool) -> _Compiled:
-    """A template that is one expression becomes an assignment, whose value keeps its type."""
-    if native:
-        tree = environment.parse(text)
-        body = tree.body
-        if len(body) == 1 and isinstance(body[0], nodes.Output) and len(body[0].nodes) == 1:
-            expression = body[0].nodes[0]
-            if not isinstance(expression, nodes.TemplateData):
-                assign = nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
-                return _Compiled(environment.from_string(nodes.Template([assign], lineno=1)), True)
-    return _Compiled(environment.from_string(text), False)
-
-
-def _execute(compiled: _Compiled, names: Names) -> Any:
-    template = compiled.template
+def _execute(template: jinja2.Template, names: Names, native: bool) -> Any:
     # made here, as `new_context` also lists all globals, which takes longer than most templates
-    context = _Context(template.environment, names, template.name, template.blocks)  # type: ignore[arg-type]
-    parts = template.root_render_func(context)
-    if not compiled.native:
-        return "".join(parts)
-    for _ in parts:
-        pass
-    value = context.vars["result"]
-    if isinstance(value, _Missing):
-        raise value.fail()
-    return _plain(value)
+    context = NamesContext(template.environment, names, template.name, template.blocks)  # type: ignore[arg-type]
+    before, names.touched = names.touched, False
+    try:
+        parts = template.root_render_func(context)
+        value = _plain(joined(parts)) if native else "".join(parts)
+        return made_of_secrets(value) if names.touched else value
+    finally:
+        names.touched = names.touched or before
 
 
 def _plain(value: Any) -> Any:
     """What leaves a template: tuples, generators and views become lists, text becomes exactly `str`."""
     if isinstance(value, str):
-        return value if type(value) is str else str(value)
+        return value if type(value) is str or type(value) is Secret else str(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, _Missing):
+    if isinstance(value, Missing):
         raise value.fail()
+    if isinstance(value, Mapping):
+        return {key: _plain(value[key]) for key in value}
     if isinstance(value, Iterable):
         return [_plain(item) for item in value]
     return value
@@ -304,33 +255,30 @@ def _expression(text: str, where: Mark) -> Template:
     return Template("{{ " + text + " }}", where, text)
 
 
-@record(frozen=True, slots=True)
-class NamesOf:
-    """The names that a template uses: `needed` must exist, `asked` may lack (a default or a test says so)."""
-
-    needed: frozenset[str]
-    asked: frozenset[str]
-
-    @property
-    def all(self) -> frozenset[str]:
-        return self.needed | self.asked
-
-    @staticmethod
-    def of(tree: nodes.Template, known: frozenset[str]) -> NamesOf:
-        names = frozenset(find_undeclared_variables(tree)) - known
-        asked = frozenset(name for node in tree.find_all(nodes.Node) for name in _asked(node))
-        return NamesOf(names - asked, names & asked)
+_JINJA_OPTIONS = frozenset(
+    (
+        *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string"),
+        *("comment_start_string", "comment_end_string", "lstrip_blocks", "trim_blocks", "newline_sequence"),
+        "keep_trailing_newline",
+    )
+)
 
 
-def _asked(node: nodes.Node) -> Iterable[str]:
-    if isinstance(node, nodes.Filter) and node.name in ("default", "d") and node.node is not None:
-        return _base(node.node)
-    if isinstance(node, nodes.Test) and node.name in ("defined", "undefined"):
-        return _base(node.node)
-    return ()
+def _options(line: str, file: str) -> dict[str, Any]:
+    """What the first line of a template file says: `lstrip_blocks: True, trim_blocks: False`."""
+    import ast
 
-
-def _base(node: nodes.Node) -> Iterable[str]:
-    while isinstance(node, nodes.Getattr | nodes.Getitem | nodes.Filter) and node.node is not None:
-        node = node.node
-    return (node.name,) if isinstance(node, nodes.Name) else ()
+    found: dict[str, Any] = {}
+    for part in line.split(","):
+        name, _, value = (word.strip() for word in part.partition(":"))
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = None
+        if name not in _JINJA_OPTIONS or found[name] is None:
+            raise ProvisionError(
+                f"`{part.strip()}` is no option of Jinja",
+                where=Mark(file, 1, 1),
+                hint="write `#jinja2: lstrip_blocks: True`",
+            )
+    return found

@@ -13,6 +13,8 @@ from typing import Any
 
 from provision import arguments as options
 from provision import modules
+from provision.among import of_play, refuse_order, refuse_strategy
+from provision.control_node import refuse_word
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.inherited import (
     Inherited,
@@ -21,6 +23,7 @@ from provision.inherited import (
     doing,
     in_task,
     listed,
+    parameters_of,
     refuse_broken_app,
     tags_of,
     variables_of,
@@ -111,7 +114,9 @@ class _Loader:
             raise ProvisionError("a play is a mapping", where=mark, hint="it starts with `- hosts: …`")
         words = validate(PlayKeywords, item, "play")
         self.roles, self.handlers = {}, []
-        outer = Inherited(path.parent, tags=tags_of(item))
+        refuse_order(item)
+        refuse_strategy(item)
+        outer = Inherited(path.parent, tags=tags_of(item), among=of_play(item))
         sections = (
             Section("pre_tasks", tuple(self.tasks(item.get("pre_tasks"), outer))),
             Section("tasks", tuple(self.main(item, outer))),
@@ -136,6 +141,11 @@ class _Loader:
             connection=words.connection,
             environment=(item["environment"],) if item.get("environment") else (),
             gather_facts=words.gather_facts,
+            serial=item.get("serial"),
+            order=words.order,
+            max_fail_percentage=item.get("max_fail_percentage"),
+            force_handlers=item.get("force_handlers"),
+            among=outer.among,
         )
         self.errors += _notified(play)
         return play
@@ -186,12 +196,14 @@ class _Loader:
             return
         if not isinstance(entry, Mapping):
             raise ProvisionError("a role is a name or a mapping with `role`", where=mark)
-        words = validate(RoleEntry, entry, "role of a play")
+        fields, given = parameters_of(entry, RoleEntry.words())
+        words = validate(RoleEntry, fields, "role of a play")
         name = words.role or words.name
         if not name:
             raise ProvisionError("`role` is missing", where=mark, context="role of a play")
-        parameters = Layer(f"the vars of role `{name}` in the play", entry["vars"]) if entry.get("vars") else _EMPTY
-        yield from self.role(name, entry.value_mark("role" if words.role else "name"), parameters, within(outer, entry))
+        parameters = Layer(f"the parameters of role `{name}` in the play", given) if given else _EMPTY
+        where = entry.value_mark("role" if words.role else "name")
+        yield from self.role(name, where, parameters, within(outer, fields))
 
     def role(
         self, name: str, mark: Mark, parameters: Layer, outer: Inherited, tasks_from: str = "main"
@@ -284,6 +296,8 @@ class _Loader:
 
     def made(self, item: Mapping, words: TaskKeywords, word: str, arguments: Mapping, outer: Inherited) -> Task:
         inner = within(outer, item)
+        if inner.among.delegate_to:
+            refuse_word(word, item.mark)
         control = words.loop_control or LoopControl()
         refuse_broken_app(item, word)
         return Task(
@@ -313,6 +327,7 @@ class _Loader:
             ignore_errors=inner.ignore_errors,
             no_log=inner.no_log,
             check_mode=inner.check_mode,
+            among=inner.among,
         )
 
     def block(self, item: Mapping, outer: Inherited) -> list[Task]:

@@ -5,54 +5,41 @@ Owns the order of layers and the magic variables. What a name's value is, is `va
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from provision.agent.record import record
+from provision.among import HERE
+from provision.fact_names import fact_variables
 from provision.inventory import Inventory
+from provision.others import ALONE, Elsewhere, Others, Position
 from provision.playbook import Play, Role, Task
 from provision.render import Renderer
 from provision.source import Template
 from provision.translate import Translator
-from provision.variables import HostView, Layer, Scope, fact_variables
+from provision.variables import HostView, Layer, Origin, Scope
 
-__all__ = ["MAGIC", "OMIT", "HostVariables", "Run", "Scopes"]
+__all__ = ["INCLUDED", "MAGIC", "OMIT", "HostVariables", "Run", "Scopes"]
 
 OMIT = "__omit_place_holder__7c1d0b0a6f4e4d53"
 """What `omit` is; an option with this value is left out."""
-MAGIC = frozenset(
-    [
-        "ansible_check_mode",
-        "ansible_play_batch",
-        "ansible_play_hosts",
-        "ansible_play_hosts_all",
-        "ansible_play_name",
-        "ansible_role_name",
-        "group_names",
-        "groups",
-        "hostvars",
-        "inventory_dir",
-        "inventory_file",
-        "inventory_hostname",
-        "inventory_hostname_short",
-        "omit",
-        "play_hosts",
-        "playbook_dir",
-        "role_name",
-        "role_path",
-    ]
-)
+INCLUDED = "\0included"
+"""The key in what was set so far under which variables of `include_vars` are: a mapping of their own, as facts that
+are set win over them."""
+_VERSION = {"full": "2.19.0", "major": 2, "minor": 19, "revision": 0, "string": "2.19.0"}
+"""`ansible_version`: that of the Ansible whose language is meant."""
 
 
 @record(frozen=True, slots=True)
 class Run:
     """What all hosts of a run share; `facts_of` holds the facts of each host that has connected so far.
 
-    `extra` are `-e` variables. `tags` empty: all. `become`: as `-b`. `forward`: as `--forward`. `unsettled` are hosts
-    whose apps may turn out to clash once their facts are known.
+    `extra` are `-e` variables. `tags` empty: all. `become`: as `-b`. `forward`, `force_handlers`: as the options.
+    `unsettled` are hosts whose apps may turn out to clash once their facts are known.
     """
 
     inventory: Inventory
@@ -64,15 +51,38 @@ class Run:
     skip_tags: frozenset[str] = frozenset()
     become: bool = False
     forward: bool = False
+    force_handlers: bool = False
     facts_of: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
+    known_of: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What was registered and set on each host so far, for `hostvars` of others."""
+    diff: bool = False
+    verbosity: int = 0
+    limit: str | None = None
+    forks: int = 64
+    _layers_of: dict[tuple[int, str], tuple[Any, ...]] = field(default_factory=dict)
+
+
+@record(frozen=True, slots=True)
+class Here:
+    """Who the agent on the control node runs as, and who started it, "" where that is the same.
+
+    `local`: the host of the play is worked on from here, over a local connection; `own`: always, so that it is this
+    machine.
+    """
+
+    user: str = "root"
+    login_user: str = ""
+    local: bool = False
+    own: bool = False
 
 
 @record(frozen=True, slots=True)
 class HostVariables:
     """One host in one play. `login_user` is who logged in, "" where that is who the agent runs as.
 
-    `gathered`: the play's templates see the facts; provision itself knows them in any case.
+    `gathered`: the play's templates see the facts; provision itself knows them in any case. `halted`: the play ends
+    for all hosts, and this one does nothing more but what `force_handlers` asks for.
     """
 
     run: Run
@@ -81,6 +91,9 @@ class HostVariables:
     play_hosts: tuple[str, ...] = ()
     login_user: str = ""
     gathered: bool = True
+    others: Others = ALONE
+    here: Here = Here()
+    halted: bool = False
 
 
 class Scopes:
@@ -93,6 +106,8 @@ class Scopes:
         self.play = play
         self.host = host
         self.dynamic = dynamic
+        self.position: Position = ()
+        """Where in the play the host is; who asks for values of others waits for those that are not as far."""
         self._shared: dict[int, Scope] = {}
 
     def of(self, task: Task) -> Scope:
@@ -109,7 +124,10 @@ class Scopes:
         """The scope of one item of a task's loop."""
         if not loop and not task.variables:
             return self.of(task)
-        return self._scope(task.role, (Layer("the loop", loop),) if loop else (), task.variables)
+        made_of = {task.loop_var: task.loop, "ansible_loop": task.loop, "ansible_loop_var": None}
+        made_of |= {task.index_var: None, "ansible_index_var": None} if task.index_var else {}
+        layer = Layer("the loop", loop, True, made_of)
+        return self._scope(task.role, (layer,) if loop else (), task.variables)
 
     def changed(self) -> None:
         self._shared.clear()
@@ -120,23 +138,31 @@ class Scopes:
 
     def _scope(self, role: Role | None, loop: tuple[Layer, ...], task: tuple[Layer, ...]) -> Scope:
         above = (*loop, *self._role_magic(role), *self._strong, *((role.parameters,) if role else ()))
-        set_here = Layer("registered results and set facts", self.dynamic)
+        set_here = Layer("registered results and set facts", self.dynamic, True, _set_by(self.play))
+        included = self.dynamic.get(INCLUDED)
+        brought = (Layer("include_vars", included),) if included else ()
         own = (role.variables,) if role else ()
         defaults = (role.defaults,) if role else ()
-        layers = (*above, set_here, *task, *own, *self._middle, *defaults, *self._weak)
+        layers = (*above, set_here, *brought, *task, *own, *self._middle, *defaults, *self._weak)
         return Scope(
             self.host.run.renderer, tuple(layer for layer in layers if layer.values or layer is set_here), self.secrets
         )
 
     def _role_magic(self, role: Role | None) -> tuple[Layer, ...]:
-        names = (
-            {"role_name": role.name, "ansible_role_name": role.name, "role_path": _resolved(role.path)} if role else {}
-        )
-        return (Layer("the role", names),) if names else ()
+        if role is None:
+            return ()
+        path = _resolved(role.path)
+        names = {
+            "role_name": role.name,
+            "ansible_role_name": role.name,
+            "role_path": path,
+            "ansible_search_path": [path, _resolved(self.play.directory)],
+        }
+        return (Layer("the role", names),)
 
     @cached_property
     def _strong(self) -> tuple[Layer, ...]:
-        return (Layer("magic variables", self._magic()), Layer("--extra-vars", self.host.run.extra))
+        return (Layer("magic variables", _Magic(self), plain=True), Layer("--extra-vars", self.host.run.extra))
 
     @cached_property
     def _middle(self) -> tuple[Layer, ...]:
@@ -144,8 +170,13 @@ class Scopes:
         run, play = self.host.run, self.play
         exported = tuple(role.variables for role in reversed(play.roles) if role.variables.values)
         inventory = run.inventory.variables(self.host.host, play.directory)
-        facts = (Layer("facts", fact_variables(self.host.facts)),) if self.host.facts and self.host.gathered else ()
-        return (*exported, *play.variables, *facts, Layer("the inventory", inventory))
+        told = self.host.facts and self.host.gathered
+        facts = (Layer("facts", fact_variables(self.host.facts), True),) if told else ()
+
+        def origins(name: str) -> list[Origin]:
+            return [Origin(*found) for found in run.inventory.origins(self.host.host, name, play.directory)]
+
+        return (*exported, *play.variables, *facts, Layer("the inventory", inventory, origins=origins))
 
     @cached_property
     def _weak(self) -> tuple[Layer, ...]:
@@ -166,39 +197,113 @@ class Scopes:
                 todo += _names_in(scope.raw(name), self.host.run.renderer)
         return frozenset(found)
 
-    def _magic(self) -> dict[str, Any]:
-        run, host = self.host.run, self.host.host
-        source = run.inventory.sources[0] if run.inventory.sources else None
-        return {
-            "inventory_hostname": host,
-            "inventory_hostname_short": host.partition(".")[0],
-            "group_names": run.inventory.groups_of(host),
-            "groups": run.inventory.members,
-            "hostvars": HostsView(self),
-            "play_hosts": list(self.host.play_hosts),
-            "ansible_play_hosts": list(self.host.play_hosts),
-            "ansible_play_hosts_all": list(self.host.play_hosts),
-            "ansible_play_batch": list(self.host.play_hosts),
-            "ansible_play_name": self.play.name,
-            "playbook_dir": _resolved(self.play.directory),
-            "inventory_dir": _resolved(source if source.is_dir() else source.parent) if source else "",
-            "inventory_file": _resolved(source) if source else "",
-            "ansible_check_mode": run.check,
-            "omit": OMIT,
-        }
+
+@lru_cache(maxsize=1024)
+def _resolved(path: Path) -> str:
+    """Links followed; kept, as every task of every host asks for the same few."""
+    return str(path.resolve())
 
 
-class HostsView(Mapping[str, Any]):
-    """`hostvars`: the inventory's variables and the facts of every host, each seen as that host sees them."""
+def _short(name: str) -> str:
+    return name if name.replace(".", "").isdigit() else name.partition(".")[0]
+
+
+def _source(scopes: Scopes) -> Path | None:
+    """The file or folder that a host's inventory was read from."""
+    inventory = scopes.host.run.inventory
+    host = inventory.hosts.get(scopes.host.host)
+    if host is not None and host.mark is not None:
+        return Path(host.mark.file)
+    return inventory.sources[0] if inventory.sources else None
+
+
+def _folder(scopes: Scopes) -> str:
+    source = _source(scopes)
+    return _resolved(source if source.is_dir() else source.parent) if source else ""
+
+
+def _of(hosts: Callable[[], Sequence[str]] | None, scopes: Scopes) -> list[str]:
+    return list(hosts() if hosts else scopes.host.play_hosts)
+
+
+def _role_names(scopes: Scopes) -> list[str]:
+    return [role.name for role in scopes.play.roles]
+
+
+_MAGIC: dict[str, Callable[[Scopes], Any]] = {
+    "ansible_check_mode": lambda scopes: scopes.host.run.check,
+    "ansible_diff_mode": lambda scopes: scopes.host.run.diff,
+    "ansible_forks": lambda scopes: scopes.host.run.forks,
+    "ansible_inventory_sources": lambda scopes: [_resolved(path) for path in scopes.host.run.inventory.sources],
+    "ansible_limit": lambda scopes: scopes.host.run.limit,
+    "ansible_play_batch": lambda scopes: _of(scopes.host.others.wave, scopes),
+    "ansible_play_hosts": lambda scopes: _of(scopes.host.others.live, scopes),
+    "ansible_play_hosts_all": lambda scopes: list(scopes.host.play_hosts),
+    "ansible_play_name": lambda scopes: scopes.play.name,
+    "ansible_play_role_names": _role_names,
+    "ansible_playbook_python": lambda _: sys.executable,
+    "ansible_role_names": _role_names,
+    "ansible_run_tags": lambda scopes: sorted(scopes.host.run.tags) or ["all"],
+    "ansible_search_path": lambda scopes: [_resolved(scopes.play.directory)],
+    "ansible_skip_tags": lambda scopes: sorted(scopes.host.run.skip_tags),
+    "ansible_verbosity": lambda scopes: scopes.host.run.verbosity,
+    "ansible_version": lambda _: _VERSION,
+    "group_names": lambda scopes: scopes.host.run.inventory.groups_of(scopes.host.host),
+    "groups": lambda scopes: scopes.host.run.inventory.members,
+    "hostvars": lambda scopes: HostsView(scopes),
+    "inventory_dir": _folder,
+    "inventory_file": lambda scopes: _resolved(source) if (source := _source(scopes)) else "",
+    "inventory_hostname": lambda scopes: scopes.host.host,
+    "inventory_hostname_short": lambda scopes: _short(scopes.host.host),
+    "omit": lambda _: OMIT,
+    "play_hosts": lambda scopes: _of(scopes.host.others.wave, scopes),
+    "playbook_dir": lambda scopes: _resolved(scopes.play.directory),
+}
+MAGIC = frozenset((*_MAGIC, "ansible_role_name", "role_name", "role_path"))
+"""The magic variables; those of roles are there inside of roles only."""
+
+
+class _Magic(Mapping[str, Any]):
+    """The magic variables of a host in a play, each made when it is asked for: lists of all hosts are long."""
 
     def __init__(self, scopes: Scopes) -> None:
         self._scopes = scopes
+
+    def __contains__(self, name: object) -> bool:
+        return name in _MAGIC and (name != "ansible_limit" or self._scopes.host.run.limit is not None)
+
+    def __getitem__(self, name: str) -> Any:
+        return _MAGIC[name](self._scopes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MAGIC)
+
+    def __len__(self) -> int:
+        return len(_MAGIC)
+
+
+class HostsView(Mapping[str, Any]):
+    """`hostvars`: the variables and facts of every host, and what was set on it, each seen as that host sees them.
+
+    `asker` is the scope that looks: what it is shown of another host's secrets are its secrets as well.
+    """
+
+    def __init__(self, scopes: Scopes, asker: Scope | None = None) -> None:
+        self._scopes = scopes
+        self._asker = asker
         self._views: dict[str, HostView] = {}
+
+    def of(self, scope: Scope) -> HostsView:
+        return HostsView(self._scopes, scope)
 
     def __getitem__(self, host: str) -> HostView:
         if host not in self._views:
-            self._views[host] = HostView(self._scope(host))
+            self._views[host] = _OtherView(self._scopes, host, self._scope(host), self._asker)
         return self._views[host]
+
+    def __contains__(self, host: object) -> bool:
+        run = self._scopes.host.run
+        return host in run.inventory.hosts or host == self._scopes.host.host or _is_here(host, run)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._scopes.host.run.inventory.hosts)
@@ -210,16 +315,49 @@ class HostsView(Mapping[str, Any]):
         own = self._scopes.host
         if host == own.host:
             return self._scopes.whole()
+        if _is_here(host, own.run):
+            return Scope(own.run.renderer, (Layer("set facts", own.run.known_of["localhost"], True),))
         if host not in own.run.inventory.hosts:
             raise KeyError(host)
-        other = HostVariables(own.run, host, own.run.facts_of.get(host, {}), own.play_hosts)
-        return Scopes(self._scopes.play, other, {}).whole()
+        facts, known = own.run.facts_of.get(host, _NOTHING), own.run.known_of.get(host, _NOTHING)
+        key = (id(self._scopes.play), host)
+        kept = own.run._layers_of.get(key)
+        if kept is None or kept[0] is not facts or kept[1] is not known:
+            whole = Scopes(self._scopes.play, HostVariables(own.run, host, facts, own.play_hosts), dict(known)).whole()
+            # kept for all hosts that ask; a scope itself is not, as two threads may not render in one
+            kept = own.run._layers_of[key] = (facts, known, whole.layers, whole.secrets)
+        return Scope(own.run.renderer, kept[2], kept[3])
 
 
-@lru_cache(maxsize=1024)
-def _resolved(path: Path) -> str:
-    """Links followed; kept, as every task of every host asks for the same few."""
-    return str(path.resolve())
+class _OtherView(HostView):
+    """The names of a host of `hostvars`; what its tasks may set is awaited until it has come as far as who asks."""
+
+    def __init__(self, scopes: Scopes, host: str, scope: Scope, asker: Scope | None) -> None:
+        super().__init__(scope, asker=asker)
+        self._scopes = scopes
+        self._host = host
+
+    def __getitem__(self, name: str) -> Any:
+        if self._behind() and (name in _set_in(self._scopes.play) or self._scope.layer(name) is None):
+            raise Elsewhere(self._host, name)
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        if self._behind():
+            raise Elsewhere(self._host, "hostvars")
+        return super().__iter__()
+
+    def _behind(self) -> bool:
+        own = self._scopes.host
+        return self._host != own.host and own.others.behind(self._host, self._scopes.position)
+
+
+def _is_here(host: object, run: Run) -> bool:
+    """Whether a name is this machine, which is in no inventory and has facts set with `delegate_facts`."""
+    return host in HERE and host not in run.inventory.hosts and "localhost" in run.known_of
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 @lru_cache(maxsize=64)
@@ -237,3 +375,28 @@ def _names_in(value: Any, renderer: Renderer) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _names_in(item, renderer)
+
+
+@lru_cache(maxsize=64)
+def _set_in(play: Play) -> frozenset[str]:
+    """Names that tasks of a play may give values to."""
+    names = {task.register for task in play.tasks if task.register}
+    return frozenset(names.union(*(map(str, task.arguments) for task in play.tasks if task.module == "set_fact")))
+
+
+@lru_cache(maxsize=64)
+def _set_by(play: Play) -> Mapping[str, Any]:
+    """What `set_fact` tasks of a play make facts of, by name; a name that something else registers is left out.
+
+    What a task on the control node registers is made of what that task was given.
+    """
+    found: dict[str, list[Any]] = {}
+    for task in play.tasks:
+        if task.module == "set_fact":
+            for name, value in task.arguments.items():
+                found.setdefault(str(name), []).extend((value, task.loop, *(layer.values for layer in task.variables)))
+        elif task.register and task.among.delegate_to:
+            made_of = (task.arguments, task.loop, *(layer.values for layer in task.variables))
+            found.setdefault(task.register, []).extend(made_of)
+    registered = {task.register for task in play.tasks if not task.among.delegate_to}
+    return {name: values for name, values in found.items() if name not in registered}

@@ -45,10 +45,10 @@ def selected(task: Task, run: Run) -> bool:
     return chosen and not skipped
 
 
-def becomes(task: Task, play: Play, scope: Scope, run: Run) -> bool:
-    """Whether a task becomes another user."""
-    value = first_given(variable(scope, "ansible_become"), task.become, play.become, run.become)
-    return truth(scope.render(value))
+def becomes(task: Task, play: Play, scope: Scope, run: Run, *, delegated: bool = False) -> bool:
+    """Whether a task becomes another user; what the inventory says of its host does not count where it is delegated."""
+    own = None if delegated else variable(scope, "ansible_become")
+    return truth(scope.render(first_given(own, task.become, play.become, run.become)))
 
 
 def variable(scope: Scope, name: str) -> Any:

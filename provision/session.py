@@ -9,13 +9,17 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from provision import rebooting
 from provision.agent import protocol
 from provision.agent.record import record
+from provision.apart import fatal_to_all, forces_handlers, may_lack
+from provision.board import Board
 from provision.compile import Batch, Cursor, HostVariables, PlannedStep, Play, next_batch, start
+from provision.delegation import Delegates, nobody
 from provision.errors import ProvisionError
 from provision.events import (
     BatchEnded,
@@ -25,15 +29,19 @@ from provision.events import (
     HostFailed,
     HostUnreachable,
     Notice,
+    StepEnded,
     StepOutput,
     StepProgress,
     StepStarted,
 )
+from provision.selection import handlers_by_id
+from provision.settle import hidden_fields
 from provision.telling import Telling
 from provision.transport import Unreachable
 from provision.transport.link import Link
+from provision.waits import Waits
 
-__all__ = ["Emit", "NextBatch", "Opened", "Session"]
+__all__ = ["Emit", "NextBatch", "Opened", "Session", "greeted"]
 
 Emit = Callable[[Event], None]
 NextBatch = Callable[[Play, Cursor, HostVariables, Mapping[int, protocol.Result], Sequence[str]], tuple[Batch, Cursor]]
@@ -64,16 +72,26 @@ class Session:
         variables: Callable[[Play, Mapping[str, Any], str], HostVariables],
         emit: Emit,
         compile_batch: NextBatch = next_batch,
+        board: Board | None = None,
+        delegates: Delegates | None = None,
     ) -> None:
         self.host = host
         self.usable = True
+        self.begun = False
+        self.lost = ""
+        self.fatal = False
         self.facts: dict[str, Any] = {}
         self._open_link = open_link
         self._make_variables = variables
         self._emit = emit
         self._compile = compile_batch
+        self._board = board or Board({})
+        self._delegates = delegates or nobody()
         self._opened: Opened | None = None
-        self._cancelled = False
+        self._lent: Opened | None = None
+        self._busy = self._cancelled = self._halted = False
+        self._held: Batch | None = None
+        self._chosen = ""
         self._begun = time.monotonic()
         self._batch = 0
         self._last = False
@@ -83,70 +101,161 @@ class Session:
         self._variables: HostVariables | None = None
         self._results: dict[int, protocol.Result] = {}
         self._pending: list[str] = []
+        self._left: list[str] = []
+        """Handlers that an earlier run left, of plays that are yet to come."""
         self._telling = Telling(host)
 
-    def begin(self, play: Play, *, last: bool) -> None:
-        """Take up a play; the next `advance` connects. `last`: the connection ends as soon as the host is done."""
-        self._cursor = start(play, first_id=self._cursor.next_id if self._cursor else 1)
-        self._play, self._variables, self._last = play, None, last
-        self._results = {}
+    def begin(self, play: Play, *, last: bool, open_link: Callable[[], Opened] | None = None) -> None:
+        """Take up a play; the next `advance` connects. `last`: the connection ends as soon as the host is done.
 
-    def advance(self) -> bool:
-        """Go on until the next barrier; False when the host has nothing more to do in this play."""
+        `open_link`: the play reaches the host in another way than the one before.
+        """
+        first = self._cursor.next_id if self._cursor else 1
+        self._cursor = replace(start(play, first_id=first), facts=self._board.values(self.host))
+        self.begun = True
+        self._play, self._variables, self._last = play, None, last
+        self._results, self._held, self._chosen = {}, None, ""
+        self._resume(self._left)
+        if open_link:
+            self._open_link = open_link
+            self.close()
+
+    def _resume(self, pending: Sequence[str]) -> None:
+        """Handlers that an earlier run left: those of this play run with its own, the others in theirs."""
+        own = handlers_by_id(self._play)
+        self._pending = [name for name in pending if name in own]
+        self._left = [name for name in pending if name not in own]
+
+    def advance(self, chosen: str = "") -> Waits | None:
+        """Go on until there is something to wait for; None when the host has nothing more to do in this play."""
         try:
-            more = self._advance()
+            waits = self._advance(chosen)
         except Unreachable as error:
-            self._give_up(None if self._cancelled else HostUnreachable(self.host, error))
+            over = self._cancelled or self._halted
+            self._give_up("unreachable", None if over else HostUnreachable(self.host, error), error)
         except ProvisionError as error:
-            self._give_up(HostFailed(self.host, error))
+            self._give_up("failed", HostFailed(self.host, error), error)
         except Exception as error:
-            self._give_up(HostFailed(self.host, _internal(self.host, error)))
+            wrong = _internal(self.host, error)
+            self._give_up("failed", HostFailed(self.host, wrong), wrong)
         else:
-            if not more and self._last:
-                self.close()
-            return more
-        return False
+            if waits is None:
+                self._board.leave(self.host, lost=False)
+                if self._last or self._halted:
+                    self.usable = self.usable and not self._halted
+                    self.close()
+            return waits
+        return None
 
     def cancel(self) -> None:
         """End the host's part from another thread: its agent stops at its next safe point."""
         self._cancelled = True
         self.usable = False
+        for opened in (self._opened, self._lent):
+            if opened:
+                try:
+                    opened.link.cancel()
+                except Unreachable:
+                    pass
+                opened.close()
+
+    def halt(self) -> None:
+        """End the host's part behind the step that runs, from another thread; the next `advance` winds up.
+
+        Where handlers are run in any case, what has been sent is done first.
+        """
+        self._halted = True
         opened = self._opened
-        if opened:
+        if opened and self._busy and not forces_handlers(self._play, self._variables):
             try:
-                opened.link.cancel()
+                opened.link.cancel(now=False)
             except Unreachable:
                 pass
-            opened.close()
 
     def close(self) -> None:
         """Say goodbye and close the connection; may be called twice."""
         opened, self._opened = self._opened, None
         if opened:
             opened.close()
-            self._emit(HostEnded(self.host, time.monotonic() - self._begun))
+            complete = not (self.lost or self._halted or self._cancelled)
+            self._emit(HostEnded(self.host, time.monotonic() - self._begun, complete))
 
-    def _give_up(self, event: Event | None) -> None:
+    def _give_up(self, lost: str, event: Event | None, error: ProvisionError) -> None:
         self.usable = False
+        if event:
+            self.lost, self.fatal = lost, error.ends_run
+        self._board.leave(self.host, lost=True)
         for told in self._telling.rest():
             self._emit(told)
         if event:
             self._emit(event)
         self.close()
 
-    def _advance(self) -> bool:
-        self._connected()
-        if self._variables is None:
-            self._variables = self._make_variables(self._play, self.facts, self._user)
-        while cursor := self._cursor:
-            batch, self._cursor = self._compile(self._play, cursor, self._variables, self._results, self._pending)
-            self._pending = []
-            self._results = self._run(self._connected(), batch)
+    def _advance(self, chosen: str) -> Waits | None:
+        self._chosen = chosen or self._chosen
+        self._begin_connected()
+        while self._cursor:
+            batch, self._held = self._held, None
+            if batch is None:
+                batch = self._next(self._cursor)
+                if waits := self._before(batch):
+                    self._held = batch
+                    return waits
+            self._results = self._run(batch)
             if batch.failed:
                 raise batch.failed
-            if batch.barrier or batch.done:
-                return not batch.done
-        return False
+            if batch.done:
+                return None
+            if waits := self._behind(batch):
+                return waits
+        return None
+
+    def _begin_connected(self) -> None:
+        """Be connected and know the host's variables; where hosts may be gone, without them if need be."""
+        if self._variables is not None and self._opened is not None:
+            return
+        try:
+            self._connected()
+        except Unreachable as error:
+            if self._cancelled or self._halted or not may_lack(self._play):
+                error.ends_run = self._ends_all()
+                raise
+        if self._variables is None:
+            self._variables = self._make_variables(self._play, self.facts, self._user)
+
+    def _ends_all(self) -> bool:
+        return fatal_to_all(self._play, self._variables or self._make_variables(self._play, self.facts, self._user))
+
+    def _next(self, cursor: Cursor) -> Batch:
+        """What is to be done next, as far as other hosts are now."""
+        assert self._variables is not None
+        variables = replace(self._variables, others=self._board.others(self._chosen), halted=self._halted)
+        batch, self._cursor = self._compile(self._play, cursor, variables, self._results, self._pending)
+        self._pending = []
+        if batch.known is not None:
+            self._board.pass_on(self.host, batch.position, batch.known)
+        if batch.given:
+            self._board.give("localhost", batch.given)
+        if batch.told and not (batch.failed and batch.told[1].failed):
+            self._board.tell_once(*batch.told)
+            self._chosen = ""
+        return batch
+
+    def _before(self, batch: Batch) -> Waits | None:
+        """What a batch waits for before it is run; others may wait for what was learned when it was made."""
+        heard = batch.told is not None or (self._board.awaited and bool(batch.steps))
+        if batch.failed or not (batch.throttle or heard):
+            return None
+        return Waits(batch.position, throttle=batch.throttle)
+
+    def _behind(self, batch: Batch) -> Waits | None:
+        """What is waited for behind a batch."""
+        if batch.behind:
+            self._board.awaited = True
+            return Waits(batch.position, hosts=frozenset((batch.behind,)))
+        if batch.barrier or batch.meets:
+            return Waits(batch.position, batch.barrier, batch.meets)
+        return Waits(batch.position) if batch.throttle else None
 
     def _connected(self) -> Link:
         if self._opened is None:
@@ -155,43 +264,95 @@ class Session:
             if self._cancelled:  # meanwhile, when there was nothing yet to be closed
                 raise Unreachable("closed", f"the run ended while `{self.host}` was connected to")
             self._user = self._opened.user
-            ready = self._greeting(self._opened)
-            self.facts, self._pending = ready.facts, ready.pending
+            _, ready = greeted(self.host, self._opened)
+            self.facts = ready.facts
+            self._resume(ready.pending)
+            self._pending = ready.pending
             self._emit(Connected(self.host, ready.facts, time.monotonic() - self._begun))
         return self._opened.link
 
-    def _greeting(self, opened: Opened) -> protocol.Ready:
-        ready = opened.link.receive()
-        if isinstance(ready, protocol.Fatal):
-            raise _fatal(ready)
-        if not isinstance(ready, protocol.Ready):
-            raise _unexpected(self.host, ready)
-        return ready
-
-    def _run(self, link: Link, batch: Batch) -> dict[int, protocol.Result]:
+    def _run(self, batch: Batch) -> dict[int, protocol.Result]:
+        if batch.again:
+            return self._results
         for told in self._telling.batch(batch.verdicts):
             self._emit(told)
         if batch.forget:
-            link.forget(batch.forget)
-        if not batch.steps:
-            return {}
-        planned = {item.step.id: item for item in batch.steps}
-        rebooting.refuse_here(self.host, batch.steps, self._opened)
+            self._connected().forget(batch.forget)
         results: dict[int, protocol.Result] = {}
-        for event in self._events(link, [item.step for item in batch.steps], batch.blobs):
-            self._take(event, planned, results)
+        own = [item for item in batch.steps if not item.delegated]
+        while own:
+            rebooting.refuse_here(self.host, own, self._opened)
+            try:
+                self._converse(self._connected(), own, batch, results)
+                own = []
+            except Unreachable as error:
+                own = self._without(error, own, results)
+        if elsewhere := [item for item in batch.steps if item.delegated]:
+            self._run_here(elsewhere, batch, results)
         for item in batch.steps:
             if item.step.id in results and rebooting.reboots(item, results[item.step.id]):
                 results[item.step.id] = self._rebooted(item, results[item.step.id])
         return results
 
+    def _converse(
+        self, link: Link, items: Sequence[PlannedStep], batch: Batch, results: dict[int, protocol.Result]
+    ) -> None:
+        planned = {item.step.id: item for item in items}
+        self._busy = True
+        try:
+            for event in self._events(link, [item.step for item in items], batch.blobs):
+                self._take(event, planned, results)
+        finally:
+            self._busy = False
+
+    def _run_here(self, items: Sequence[PlannedStep], batch: Batch, results: dict[int, protocol.Result]) -> None:
+        """Steps that the control node does in the place of the host."""
+        planned = {item.step.id: item for item in items}
+        with self._delegates.lent() as (opened, number):
+            self._lent = opened
+            try:
+                for event in self._events(opened.link, [item.step for item in items], batch.blobs, number):
+                    self._take(event, planned, results)
+            finally:
+                self._lent = None
+
+    def _without(
+        self, error: Unreachable, items: Sequence[PlannedStep], results: dict[int, protocol.Result]
+    ) -> list[PlannedStep]:
+        """What is left to be tried after the host was lost, where its being gone is ignored; else raises the error."""
+        rest = [item for item in items if item.step.id not in results]
+        stopped = any(
+            results[item.step.id].status == "failed" and item.step.on_failure != "continue"
+            for item in items
+            if item.step.id in results
+        )
+        first = rest[0] if rest and not stopped else None
+        error.ends_run = bool(first and first.ends_run)
+        if first is None or not first.ignore_unreachable or self._cancelled or self._halted:
+            raise error
+        gone = protocol.Result(
+            first.step.id, "failed", error={"summary": error.summary, "cause": error.cause, "hint": error.hint}
+        )
+        self._emit(StepEnded(self.host, first.title, first.where, gone, ignored=True, handler=first.handler))
+        results[first.step.id] = replace(
+            gone, status="ok", fields={"unreachable": True, "msg": error.summary}, error=None
+        )
+        opened, self._opened = self._opened, None
+        if opened:
+            opened.close()
+        return rest[1:]
+
     def _events(
-        self, link: Link, steps: Sequence[protocol.Step], blobs: Mapping[str, bytes | Path]
+        self,
+        link: Link,
+        steps: Sequence[protocol.Step],
+        blobs: Mapping[str, bytes | Path],
+        number: int | None = None,
     ) -> Iterator[protocol.HostEvent]:
-        """What the host tells of a batch, up to its end."""
+        """What the host tells of a batch, up to its end; `number` is the batch's, where others use the link as well."""
         self._batch += 1
         begun, sent, received = time.monotonic(), link.sent, link.received
-        link.run(self._batch, steps, blobs)
+        link.run(number or self._batch, steps, blobs)
         while not isinstance(event := link.receive(), protocol.End):
             yield event
         moved = (link.sent - sent, link.received - received)
@@ -221,12 +382,7 @@ class Session:
         return final
 
     def _greeted(self) -> tuple[Opened, protocol.Ready]:
-        opened = self._open_link()
-        try:
-            return opened, self._greeting(opened)
-        except BaseException:
-            opened.close()
-            raise
+        return greeted(self.host, self._open_link())
 
     def _waits(self, item: PlannedStep, seconds: float) -> None:
         timeout = float(item.step.spec.get("reboot_timeout", 0))
@@ -270,8 +426,23 @@ class Session:
                     self._emit(Notice(str(event.fields[kind]), self.host, kind))
 
     def _tell(self, item: PlannedStep, result: protocol.Result) -> None:
-        for told in self._telling.result(item, result):
+        shown = hidden_fields(result) if item.no_log else result
+        for told in self._telling.result(item, shown):
             self._emit(told)
+
+
+def greeted(host: str, opened: Opened) -> tuple[Opened, protocol.Ready]:
+    """An agent with its greeting; raises Unreachable, and ProvisionError where another run holds the host."""
+    try:
+        ready = opened.link.receive()
+        if isinstance(ready, protocol.Fatal):
+            raise _fatal(ready)
+        if not isinstance(ready, protocol.Ready):
+            raise _unexpected(host, ready)
+    except BaseException:
+        opened.close()
+        raise
+    return opened, ready
 
 
 def _noted(result: protocol.Result) -> list[str]:

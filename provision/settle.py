@@ -13,20 +13,35 @@ from provision.agent.protocol import Result
 from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.playbook import Condition, Task
+from provision.secret.value import HIDDEN, marked
 from provision.variables import Registered, Scope
 
-__all__ = ["Asked", "Awaited", "error_of", "holds", "judge", "registered", "skipped_fields", "values_of"]
+__all__ = [
+    "Asked",
+    "Awaited",
+    "error_of",
+    "hidden_fields",
+    "holds",
+    "judge",
+    "registered",
+    "skipped_fields",
+    "values_of",
+]
 
 
 @record(frozen=True, slots=True)
 class Asked:
-    """One step, or one item that was decided here: then `step` is None and `fields` is its result."""
+    """One step, or one item that was decided here: then `step` is None and `fields` is its result.
+
+    `sensitive`: a secret went into the step, or it says `no_log`.
+    """
 
     step: int | None
     title: str
     item: Any = None
     index: int = 0
     fields: Mapping[str, Any] | None = None
+    sensitive: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -42,14 +57,18 @@ class Awaited:
     check: bool = False
 
 
-def values_of(result: Result, check: bool) -> Registered:
-    """A result as templates see it, with Ansible's words."""
-    values = Registered(result.fields)
+def values_of(result: Result, check: bool, sensitive: bool = False) -> Registered:
+    """A result as templates see it, with Ansible's words; of a sensitive step every text is a secret but for paths."""
+    fields = result.fields
+    if sensitive:
+        fields = {name: value if _is_path(value) else _learned(value) for name, value in fields.items()}
+    values = Registered(fields)
     for name in result.cut:
         values.pop(name, None)
     for stream in ("stdout", "stderr"):
         if isinstance(values.get(stream), str):
-            values.setdefault(f"{stream}_lines", values[stream].splitlines())
+            lines = values[stream].splitlines()
+            values.setdefault(f"{stream}_lines", marked(lines) if sensitive else lines)
     values["changed"] = result.status == "changed"
     values["failed"] = result.status == "failed"
     if result.error:
@@ -57,6 +76,26 @@ def values_of(result: Result, check: bool) -> Registered:
     values.partial = check and result.status == "changed"
     values.cut = frozenset(result.cut)
     return values
+
+
+def hidden_fields(result: Result) -> Result:
+    """A sensitive step's result as it may be shown: of texts only paths."""
+    return replace(result, fields={name: _hidden(value) for name, value in result.fields.items()})
+
+
+def _hidden(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) or value is None or _is_path(value) else HIDDEN
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("/") and not any(sign.isspace() for sign in value)
+
+
+def _learned(value: Any) -> Any:
+    # imported here: a start without secrets does without
+    from provision.secret.known import derived
+
+    return derived(value)
 
 
 def skipped_fields(reason: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Owns reading and marking. Must not know what a file means, and never renders: te
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Words
 from difflib import get_close_matches
@@ -16,8 +17,9 @@ import yaml
 
 from provision import scalars
 from provision.errors import Mark, ProvisionError
+from provision.secret.value import ENCRYPTED, Secret
 
-__all__ = ["Mapping", "Sequence", "Template", "kind_of", "load", "loads", "nearest", "plain", "read_text"]
+__all__ = ["Mapping", "Sequence", "Template", "kind_of", "load", "loads", "nearest", "plain", "read_files", "read_text"]
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64
@@ -25,6 +27,7 @@ MAX_ALIASED = 200_000
 """Values that aliases and merge keys may add to a file beyond those written in it."""
 
 _MARKS = ("{{", "{%", "{#")
+_read: dict[str, str] = {}
 
 
 class Template(str):
@@ -131,13 +134,27 @@ def load(path: Path | str) -> Any:
     return loads(read_text(path), str(path))
 
 
+def read_files() -> dict[str, str]:
+    """The SHA-256 of each of the operator's files that this process has read so far, by its path as it was given."""
+    return dict(_read)
+
+
 def read_text(path: Path | str) -> str:
-    """A text file of the operator; raises ProvisionError when it is missing, too large or not UTF-8."""
+    """A text file of the operator; raises ProvisionError when it is missing, too large or not UTF-8.
+
+    The text of an encrypted file is decrypted, and a `Secret`.
+    """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ProvisionError(f"`{path}` is larger than {MAX_BYTES >> 20} MiB", hint="split the file")
-        return path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
+        _read[str(path)] = hashlib.sha256(data).hexdigest()
+        if not data.startswith(ENCRYPTED):
+            return data.decode("utf-8-sig")
+        from provision.secret.sealed import opened_file
+
+        return Secret(opened_file(data, str(path)).decode("utf-8-sig"))
     except OSError as error:
         raise ProvisionError(f"cannot read `{path}`", cause=error.strerror or str(error)) from None
     except UnicodeDecodeError as error:
@@ -149,7 +166,7 @@ def read_text(path: Path | str) -> str:
 def loads(text: str, file: str) -> Any:
     """The one document of a YAML text that is said to come from `file`; None when it is empty."""
     try:
-        return _Reader(text, file).document()
+        value = _Reader(text[:], file).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, text, file) from None
     except yaml.reader.ReaderError as error:
@@ -159,6 +176,11 @@ def loads(text: str, file: str) -> Any:
             cause=f"it is the character {error.character!r}" if isinstance(error.character, str) else error.reason,
             hint='write it as an escape in double quotes, such as "\\e"',
         ) from None
+    if type(text) is not Secret:
+        return value
+    from provision.secret.sealed import mark_file
+
+    return mark_file(value)
 
 
 def kind_of(value: Any) -> str:
@@ -337,6 +359,10 @@ class _Reader:
             return self.string(event, event.value)
         if name == "!unsafe":
             return event.value
+        if name in ("!vault", "!vault-encrypted"):
+            from provision.secret.sealed import Vaulted
+
+            return Vaulted(event.value, self.mark(event))
         if name not in ("int", "float", "bool", "null"):
             raise self.bad_tag(event)
         value = self.implicit(event, event.value, key)
@@ -361,7 +387,7 @@ class _Reader:
         return ProvisionError(
             f"the YAML tag `{name}` is not supported",
             where=self.mark(event),
-            hint="only plain values and `!unsafe` are",
+            hint="only plain values, `!unsafe` and `!vault` are",
         )
 
     def braces(self, event: Any) -> ProvisionError:

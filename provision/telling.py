@@ -39,7 +39,8 @@ class Telling:
     def result(self, item: PlannedStep, result: Result) -> Iterator[StepEnded]:
         """A step ended; what was decided to come after it is told unless the batch stops there."""
         if not item.judged:
-            yield from self._due(ended(self._host, item, result))
+            why = "a step before it failed" if self._failed else "the run ended"
+            yield from self._due(ended(self._host, item, result, why))
         elif result.status != "skipped":
             self._held.append(result.step)
         self._failed = self._failed or (result.status == "failed" and item.step.on_failure != "continue")
@@ -59,8 +60,8 @@ class Telling:
             yield event
 
 
-def ended(host: str, item: PlannedStep, result: Result) -> StepEnded:
-    """The event of a step's end."""
+def ended(host: str, item: PlannedStep, result: Result, why: str = "") -> StepEnded:
+    """The event of a step's end; `why` one was not run."""
     ignored = item.ignore_errors and result.status == "failed"
-    message = "not run, since a step before it failed" if result.status == "skipped" else ""
+    message = f"not run, since {why}" if result.status == "skipped" else ""
     return StepEnded(host, item.title, item.where, result, message, ignored, item.handler)

@@ -14,10 +14,20 @@ import jinja2
 from jinja2.utils import missing
 
 from provision.errors import Mark, ProvisionError
-from provision.filters import FILTERS, TESTS
+from provision.filters import FILTERS, LOOKUPS, REFUSED, TESTS
 from provision.source import Template, kind_of, nearest
 
-__all__ = ["UndefinedVariable", "failed", "place", "syntax", "through", "undefined_name"]
+__all__ = [
+    "UndefinedVariable",
+    "failed",
+    "no_truth",
+    "place",
+    "syntax",
+    "through",
+    "undefined_name",
+    "undefined_on_purpose",
+    "unknown_word",
+]
 
 
 class UndefinedVariable(ProvisionError):
@@ -29,16 +39,22 @@ def syntax(error: jinja2.TemplateSyntaxError, template: Template) -> ProvisionEr
     message = (error.message or "").rstrip(".")
     unknown = re.match(r"No (filter|test) named '([^']+)'", message)
     if unknown:
-        words = FILTERS if unknown[1] == "filter" else TESTS
-        where = _line(template, error.lineno, unknown[2])
-        return ProvisionError(
-            f"unknown {unknown[1]} `{unknown[2]}`",
-            where=where,
-            context=_shown(template),
-            hint=nearest(unknown[2], set(words)),
-        )
+        return unknown_word(unknown[1], unknown[2], error.lineno, template)
     return ProvisionError(
         "a template does not parse", where=_line(template, error.lineno, ""), context=_shown(template), cause=message
+    )
+
+
+def unknown_word(kind: str, name: str, line: int, template: Template) -> ProvisionError:
+    """The error that a filter, test or lookup (`kind`) does not exist, or is refused; `line` counts in the template."""
+    where = _line(template, line, name)
+    if name in REFUSED[kind]:
+        return ProvisionError(
+            f"the {kind} `{name}` is not supported", where=where, context=_shown(template), cause=REFUSED[kind][name]
+        )
+    known = LOOKUPS if kind == "lookup" else (FILTERS if kind == "filter" else TESTS).names()
+    return ProvisionError(
+        f"unknown {kind} `{name}`", where=where, context=_shown(template), hint=nearest(name, set(known))
     )
 
 
@@ -56,6 +72,25 @@ def undefined_name(subject: tuple[Any, str], where: Mark, known: Iterable[str], 
     named = ", ".join(f"`{key}`" for key in sorted(keys)[:12])
     cause = f"it has {named}" if keys else f"it is {'an empty mapping' if owner == {} else kind_of(owner)}"
     return UndefinedVariable(f"the value has no `{name}`", where=where, cause=cause, hint=nearest(name, keys))
+
+
+def undefined_on_purpose(hint: str, where: Mark, template: Template) -> UndefinedVariable:
+    """The error that a value was used that `undef(hint=…)`, or a filter that found none, stands for."""
+    return UndefinedVariable("a value is undefined", where=where, context=_shown(template), cause=hint)
+
+
+def no_truth(expression: str, value: Any, where: Mark) -> ProvisionError:
+    """The error that a condition gives something else than true or false."""
+    if isinstance(value, str):
+        hint = f"write `{expression} | bool`" if value else f"write `{expression} | length > 0`"
+        said = f"the text {value!r}"
+    else:
+        said = "nothing" if value is None else kind_of(value)
+        hint = (
+            f"write `{expression} | length > 0`" if isinstance(value, list | dict) else f"write `{expression} | bool`"
+        )
+        hint = f"write `{expression} is not none`" if value is None else hint
+    return ProvisionError(f"the condition `{expression}` gives {said}, not a truth value", where=where, hint=hint)
 
 
 def through(cause: ProvisionError, name: str) -> ProvisionError:

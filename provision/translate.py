@@ -20,6 +20,7 @@ from provision.conda.locked import Lock
 from provision.errors import ProvisionError
 from provision.modules import MODULES
 from provision.playbook import Task
+from provision.secret.value import ENCRYPTED
 from provision.source import Mapping, load, nearest, read_text
 from provision.variables import HostView, Scope
 from provision.variants import Variant, choose, of_task
@@ -80,7 +81,8 @@ class Translator:
     def __init__(self, locks: Map[Path, Any] | None = None, specify: Specify | None = None) -> None:
         self.locks = dict(locks or {})
         self._specify = specify or specify_environment
-        self._contents: dict[Path, tuple[str | None, str]] = {}
+        self._contents: dict[Path, tuple[str | None, str, bytes | None]] = {}
+        self._archives: dict[Path, tuple[str, bytes]] = {}
         self._texts: dict[Path, str] = {}
         self._names: dict[Path, str] = {}
         self._locks: dict[Path, Any] = {}
@@ -109,6 +111,8 @@ class Translator:
             resource, spec = "link", _link(task, checked)
         elif word == "file":
             spec = _without_source(task, checked)
+        elif word == "unarchive" and not checked.get("remote_src"):
+            spec, blobs = self._archive(task, checked, playbook_directory)
         elif word == "conda_env":
             spec, blobs = self._environment(task, checked, HostView(scope, facts), playbook_directory)
         elif word == "app":
@@ -132,7 +136,7 @@ class Translator:
                 self._texts[path] = read_text(path)
             return _inline(values, scope.renderer.text(self._texts[path], str(path), scope))
         path = self._file(task, playbook_directory, "files", source)
-        return self._copied(task, values, path)
+        return self._copied(task, values, path, scope)
 
     def _file(self, task: Task, playbook_directory: Path, kind: str, name: str) -> Path:
         """As `find_file`, once for all hosts."""
@@ -141,7 +145,9 @@ class Translator:
             self._found[key] = find_file(task, playbook_directory, kind, name)
         return self._found[key]
 
-    def _copied(self, task: Task, values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
+    def _copied(
+        self, task: Task, values: dict[str, Any], path: Path, scope: Scope
+    ) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
         if path.is_dir():
             raise ProvisionError(
                 "`copy` of a directory is not supported yet",
@@ -150,10 +156,31 @@ class Translator:
             )
         if path not in self._contents:
             self._contents[path] = _read_content(path)
-        text, digest = self._contents[path]
+        text, digest, decrypted = self._contents[path]
+        scope.touched = scope.touched or decrypted is not None
         if text is not None:
             return values | {"content": text}, {}
-        return values | {"content_blob": digest}, {digest: path}
+        return values | {"content_blob": digest}, {digest: path if decrypted is None else decrypted}
+
+    def _archive(
+        self, task: Task, values: dict[str, Any], playbook_directory: Path
+    ) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
+        """An archive of the control node, with the list of its content: a host that has all that is sent no more."""
+        if "://" in values["src"]:
+            raise ProvisionError(
+                "`unarchive` does not fetch an address",
+                where=task.arguments.value_mark("src"),
+                hint="fetch it with `get_url`, then unpack it with `remote_src: true`",
+            )
+        path = self._file(task, playbook_directory, "files", values["src"])
+        if path not in self._archives:
+            self._archives[path] = _listed(task, path)
+        digest, listing = self._archives[path]
+        blobs: dict[str, bytes | Path] = {digest: path}
+        if not listing:
+            return values | {"src_blob": digest}, blobs
+        known = hashlib.sha256(listing).hexdigest()
+        return values | {"src_blob": digest, "listing_blob": known}, blobs | {known: listing}
 
     def _lock(self, path: Path) -> Any:
         """The lock of an environment.yml, which is asked for its name as well."""
@@ -228,17 +255,53 @@ def environment_name(path: Path) -> str:
     return name
 
 
-def _read_content(path: Path) -> tuple[str | None, str]:
-    """Small text as it is, else None; and the SHA-256."""
+def _read_content(path: Path) -> tuple[str | None, str, bytes | None]:
+    """Small text as it is, else None; the SHA-256; and what an encrypted file holds, which is what counts of it."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
+        if file.read(max(map(len, ENCRYPTED))).startswith(ENCRYPTED):
+            return _decrypted(path)
+        file.seek(0)
         while chunk := file.read(1 << 20):
             digest.update(chunk)
         size = file.tell()
     try:
-        return (path.read_bytes().decode() if size <= INLINE_LIMIT else None), digest.hexdigest()
+        return (path.read_bytes().decode() if size <= INLINE_LIMIT else None), digest.hexdigest(), None
     except UnicodeDecodeError:
-        return None, digest.hexdigest()
+        return None, digest.hexdigest(), None
+
+
+def _decrypted(path: Path) -> tuple[str | None, str, bytes]:
+    from provision.secret.sealed import opened_file, secret
+
+    content = opened_file(path.read_bytes(), str(path))
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        text = secret(content.decode())
+    except UnicodeDecodeError:
+        return None, digest, content
+    return (text if len(content) <= INLINE_LIMIT else None), digest, content
+
+
+def _listed(task: Task, path: Path) -> tuple[str, bytes]:
+    """The SHA-256 of an archive and, unless only the host can read it, what is in it; raises ProvisionError."""
+    from provision.agent import unpacking
+    from provision.agent.resource import Refusal
+
+    kind = unpacking.kind_of(str(path)) if path.is_file() else ""
+    try:
+        if not kind:
+            raise Refusal(f"`{path.name}` is no archive", "it is neither tar (plain, gz, bz2, xz, zst) nor zip")
+        members = None if kind == "zstd" else unpacking.members(str(path))
+    except Refusal as refusal:
+        raise ProvisionError(
+            refusal.summary, where=task.arguments.value_mark("src"), cause=refusal.cause, hint=refusal.hint
+        ) from None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if members is None:
+        return digest, b""
+    return digest, json.dumps({"handler": unpacking.handler(str(path)), "members": members}).encode()
 
 
 def _inline(values: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, bytes | Path]]:

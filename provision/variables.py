@@ -5,25 +5,50 @@ Owns the order of the layers, laziness, recursion and the taint of secrets. Must
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from jinja2.utils import missing
 
 from provision.agent.record import record
-from provision.errors import ProvisionError
+from provision.errors import Mark, ProvisionError
 from provision.render import KnownAfterApply, Renderer, Unsettled
+from provision.source import Mapping as Written
 from provision.source import Template
 
-__all__ = ["HostView", "Layer", "Pending", "Registered", "Scope", "fact_variables"]
+__all__ = ["HostView", "Layer", "OfScope", "Origin", "Pending", "Registered", "Scope"]
 
 
 class Layer(NamedTuple):
-    """Variables of one origin; `label` names it in errors."""
+    """Variables of one origin; `label` names it in errors.
+
+    `host`: the values come from a host, but for names in `made_of`, whose values were made of what is written there.
+    `plain`: the values hold no templates, so that they need no rendering. `origins` tells where a name is written,
+    where the values themselves do not know it.
+    """
 
     label: str
     values: Mapping[str, Any]
+    host: bool = False
+    made_of: Mapping[str, Any] = MappingProxyType({})
+    plain: bool = False
+    origins: Callable[[str], list[Origin]] | None = None
+
+
+class Origin(NamedTuple):
+    """Where a name's value is written: the layer's words, and the place in the operator's file where it has one."""
+
+    label: str
+    where: Mark | None = None
+
+
+class OfScope(Protocol):
+    """A value that is another for each scope that looks at it, as `hostvars` is."""
+
+    def of(self, scope: Scope) -> Any:
+        """What that scope sees."""
 
 
 @record(frozen=True, slots=True)
@@ -53,7 +78,7 @@ class Registered(dict[str, Any]):
 class Scope:
     """The names that one host's task sees; layers from the strongest to the weakest.
 
-    `secrets` are names whose value must not be shown; `touched` says that a rendering has used one.
+    `secrets` are names whose value must not be shown; `touched` says that a rendering has used a secret.
     """
 
     renderer: Renderer
@@ -61,46 +86,64 @@ class Scope:
     secrets: frozenset[str] = frozenset()
     touched: bool = False
     _values: dict[str, Any] = field(default_factory=dict)
-    _tainted: set[str] = field(default_factory=set)
     _active: list[str] = field(default_factory=list)
 
     def find(self, name: str) -> Any:
         """The plain value of a name or `missing`; raises Unsettled, KnownAfterApply, ProvisionError."""
-        if name in self.secrets or name in self._tainted:
-            self.touched = True
         value = self._values.get(name, missing)
         if value is missing:
-            raw = self.raw(name)
-            if raw is missing:
+            layer = self.layer(name)
+            if layer is None:
                 return self.renderer.global_value(name)
-            value = self._values[name] = self._rendered(name, raw)
+            value = self._rendered(name, layer.values[name], layer.host or layer.plain)
+            if name in self.secrets or name in _PASSWORDS:
+                value = _as_secret(name, value)
+            self._values[name] = value
         return value
 
     def raw(self, name: str) -> Any:
         """The value as written, or `missing`."""
-        for _, values in self.layers:
-            if name in values:
-                return values[name]
-        return missing
+        layer = self.layer(name)
+        return missing if layer is None else layer.values[name]
 
-    def origin(self, name: str) -> str:
-        """The label of the layer that a name comes from; empty when there is none."""
-        return next((label for label, values in self.layers if name in values), "")
+    def layer(self, name: str) -> Layer | None:
+        """The layer that a name comes from; None when there is none."""
+        return next((layer for layer in self.layers if name in layer.values), None)
+
+    def origins(self, name: str) -> list[Origin]:
+        """Where a name gets its value, first, then what that hides, in the order of the layers."""
+        found: list[Origin] = []
+        for layer in self.layers:
+            if name in layer.values:
+                found += (
+                    layer.origins(name) if layer.origins else [Origin(layer.label, _written_at(layer.values, name))]
+                )
+        return found
+
+    def origin(self, name: str) -> Origin | None:
+        """Where a name gets its value; None where there is none."""
+        return next(iter(self.origins(name)), None)
+
+    def with_layer(self, label: str, values: Mapping[str, Any]) -> Scope:
+        """The same names under some that are stronger."""
+        return Scope(self.renderer, (Layer(label, values), *self.layers), self.secrets)
 
     def known(self) -> Iterable[str]:
-        return {str(name) for _, values in self.layers for name in values}
+        return {str(name) for layer in self.layers for name in layer.values}
 
     def looked(self) -> str:
-        return ", ".join(label for label, values in self.layers if values)
+        return ", ".join(layer.label for layer in self.layers if layer.values)
 
     def render(self, value: Any) -> Any:
         """The plain form of a value that the operator wrote."""
         return self.renderer.render(value, self)
 
-    def _rendered(self, name: str, raw: Any) -> Any:
+    def _rendered(self, name: str, raw: Any, plain: bool) -> Any:
         if type(raw) is Pending:
             raise Unsettled(raw.name)
-        if not isinstance(raw, Template | dict | list) or isinstance(raw, Registered):
+        if hasattr(raw, "of"):
+            return raw.of(self)
+        if plain or not isinstance(raw, Template | dict | list) or isinstance(raw, Registered):
             return raw
         if name in self._active:
             raise _recursion(name, raw, self._active)
@@ -110,22 +153,24 @@ class Scope:
             return self.renderer.render(raw, self)
         finally:
             self._active.pop()
-            if self.touched:
-                self._tainted.add(name)
-            self.touched = self.touched or before
+            self.touched = before  # a value that is secret says so itself, to whoever uses it
 
 
 class HostView(Mapping[str, Any]):
     """A host's names as `hostvars[…]` shows them; `facts` are there even where its play did not gather them."""
 
-    def __init__(self, scope: Scope, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, scope: Scope, facts: Mapping[str, Any] | None = None, asker: Scope | None = None) -> None:
         self._scope = scope
         self._facts = facts
+        self._asker = asker
 
     def __getitem__(self, name: str) -> Any:
         if name == "facts" and self._facts is not None:
             return self._facts
+        self._scope.touched = False
         value = self._scope.find(name)
+        if self._scope.touched and self._asker is not None:
+            self._asker.touched = True
         if value is missing:
             raise KeyError(name)
         return value
@@ -135,6 +180,23 @@ class HostView(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(set(self._scope.known()))
+
+
+_PASSWORDS = frozenset(
+    f"ansible_{name}"
+    for name in (
+        *("password", "ssh_pass", "ssh_password", "become_password", "become_pass", "sudo_pass", "sudo_password"),
+        *("ssh_passphrase", "ssh_private_key_passphrase"),
+    )
+)
+
+
+def _as_secret(name: str, value: Any) -> Any:
+    # imported here: a start without secrets does without
+    from provision.secret.known import learned
+    from provision.secret.value import marked
+
+    return learned(value) if name in _PASSWORDS else marked(value)
 
 
 def _recursion(name: str, raw: Any, active: list[str]) -> ProvisionError:
@@ -147,46 +209,8 @@ def _recursion(name: str, raw: Any, active: list[str]) -> ProvisionError:
     )
 
 
-_KINDS = {
-    "debian": ("Debian", "Debian"),
-    "ubuntu": ("Ubuntu", "Debian"),
-    "rhel": ("RedHat", "RedHat"),
-    "centos": ("CentOS", "RedHat"),
-    "rocky": ("Rocky", "RedHat"),
-    "almalinux": ("AlmaLinux", "RedHat"),
-    "fedora": ("Fedora", "RedHat"),
-    "sles": ("SLES", "Suse"),
-}
-"""Ansible's names of distribution and family, by the ID of os-release."""
-
-
-def fact_variables(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts as variables: whole as `facts`, and the common ones under Ansible's names."""
-    system = facts.get("os") or {}
-    kind = str(system.get("id", ""))
-    distribution, family = _KINDS.get(kind, (kind.capitalize(), kind.capitalize()))
-    version = str(system.get("version", ""))
-    names = {
-        "hostname": facts.get("hostname"),
-        "nodename": facts.get("hostname"),
-        "architecture": facts.get("architecture"),
-        "machine": facts.get("architecture"),
-        "kernel": facts.get("kernel"),
-        "system": "Linux",
-        "machine_id": facts.get("machine_id"),
-        "distribution": distribution,
-        "distribution_version": version,
-        "distribution_major_version": version.split(".")[0],
-        "os_family": family,
-        "processor_vcpus": facts.get("cpus"),
-        "processor_nproc": facts.get("cpus"),
-        "memtotal_mb": facts.get("memory_mb"),
-        "python_version": facts.get("python"),
-        "service_mgr": "systemd" if facts.get("init") == "systemd" else facts.get("init"),
-        "user_id": facts.get("user"),
-        "user_uid": facts.get("uid"),
-        "user_dir": facts.get("home"),
-        "default_ipv4": {"address": facts.get("default_ipv4")},
-    }
-    present = {name: value for name, value in names.items() if value is not None}
-    return {"facts": facts, "ansible_facts": present} | {f"ansible_{name}": value for name, value in present.items()}
+def _written_at(values: Mapping[str, Any], name: str) -> Mark | None:
+    value = values[name]
+    if isinstance(values, Written):
+        return values.key_mark(name)
+    return value.mark if isinstance(value, Template) else None

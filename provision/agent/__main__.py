@@ -56,7 +56,7 @@ def main(hello: Dict[str, Any], archive: str, compiled: str) -> int:
 def _serve(
     hello: Dict[str, Any], source: int, sink: int, held: int, holder: Dict[str, Any], question: Optional[gpus.Question]
 ) -> None:
-    facts = gather() if hello.get("facts", True) else {}
+    facts = gather(hello.get("groups") or ()) if hello.get("facts", True) else {}
     if facts:
         facts.update(gpu=gpus.no_answer(), simulated=False)
 

@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, Iterable
 
 __all__ = ["gather", "parse_release"]
 
 
-def gather() -> Dict[str, Any]:
-    """All facts but those of GPUs, which take longer (`gpus.py`)."""
+def gather(groups: Iterable[str] = ()) -> Dict[str, Any]:
+    """All facts but those of GPUs, which take longer (`gpus.py`); `groups` are those that are asked for by name."""
+    facts = _of_everyone()
+    for group in groups:
+        from .facts_asked import gather_group
+
+        facts[group] = gather_group(group)
+    return facts
+
+
+def _of_everyone() -> Dict[str, Any]:
     system = os.uname()
     return {
         "hostname": system.nodename,
+        "fqdn": _full_name(system.nodename),
+        "kernel_version": system.version,
         "machine_id": _line("/etc/machine-id"),
         "boot_id": _line("/proc/sys/kernel/random/boot_id"),
         "kernel": system.release,
         "architecture": system.machine,
-        "os": parse_release(_text("/etc/os-release") or _text("/usr/lib/os-release")),
+        "os": _release(),
         "glibc": _glibc(),
         "python": "%d.%d.%d" % sys.version_info[:3],
         "python_path": sys.executable,
@@ -34,8 +45,28 @@ def gather() -> Dict[str, Any]:
     }
 
 
+def _release() -> Dict[str, str]:
+    told = parse_release(_text("/etc/os-release") or _text("/usr/lib/os-release"))
+    if told["id"] == "debian":  # os-release knows the release, this file the point release
+        full = _line("/etc/debian_version")
+        if full[:1].isdigit():
+            told["full_version"] = full
+    return told
+
+
+def _full_name(name: str) -> str:
+    """The name with its domain, as /etc/hosts has it: a question to a name server might wait for long."""
+    if "." in name:
+        return name
+    for line in _text("/etc/hosts").splitlines():
+        words = line.partition("#")[0].split()[1:]
+        if name in words:
+            return next((word for word in words if "." in word), name)
+    return name
+
+
 def parse_release(text: str) -> Dict[str, str]:
-    """`id`, `version` and `name` from the text of os-release(5)."""
+    """`id`, `version`, `name` and `codename` from the text of os-release(5)."""
     values = {}
     for line in text.splitlines():
         key, sign, value = line.partition("=")
@@ -45,6 +76,7 @@ def parse_release(text: str) -> Dict[str, str]:
         "id": values.get("ID", ""),
         "version": values.get("VERSION_ID", ""),
         "name": values.get("PRETTY_NAME", ""),
+        "codename": values.get("VERSION_CODENAME", ""),
     }
 
 
@@ -55,8 +87,9 @@ def _user() -> Dict[str, Any]:
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
-        return {"user": str(uid), "uid": uid, "home": "/"}
-    return {"user": entry.pw_name, "uid": uid, "home": entry.pw_dir}
+        return {"user": str(uid), "uid": uid, "gid": os.getegid(), "home": "/"}
+    who = {"user": entry.pw_name, "uid": uid, "gid": entry.pw_gid, "home": entry.pw_dir}
+    return {**who, "shell": entry.pw_shell, "gecos": entry.pw_gecos}
 
 
 def _glibc() -> str:

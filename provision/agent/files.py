@@ -8,11 +8,11 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from typing import Optional
+from typing import Optional, Tuple
 
 from .resource import Refusal
 
-__all__ = ["exchange", "link", "mkdir", "sync_folder", "write"]
+__all__ = ["beside", "exchange", "link", "mkdir", "place", "sync_folder", "write"]
 
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
@@ -40,6 +40,27 @@ def write(path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
     except BaseException:
         os.unlink(aside)
         raise
+    sync_folder(path)
+
+
+def beside(path: str) -> Tuple[int, str]:
+    """A new file in the same folder, for what comes in parts: its descriptor and its path. `place` ends it."""
+    aside = _aside(path)
+    return os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), aside
+
+
+def place(aside: str, path: str, mode: int, uid: int, gid: int) -> None:
+    """Let a file of `beside` replace, or become, `path`; -1 keeps the owner as `write` does."""
+    if uid == -1 or gid == -1:
+        uid, gid = _owner(path, uid, gid)
+    descriptor = os.open(aside, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(aside, path)
     sync_folder(path)
 
 
@@ -127,7 +148,7 @@ def _aside(path: str) -> str:
     return os.path.join(os.path.dirname(path), ".provision-%d-%d" % (os.getpid(), next(_numbers)))
 
 
-def _owner(path: str, uid: int, gid: int) -> tuple[int, int]:
+def _owner(path: str, uid: int, gid: int) -> Tuple[int, int]:
     seen: Optional[os.stat_result] = None
     try:
         seen = os.lstat(path)

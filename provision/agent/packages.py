@@ -11,18 +11,24 @@ from . import first_boot, processes
 from .resource import Emit, Refusal
 from .system import System
 
-__all__ = ["answer", "apt", "busy", "holder", "installed", "list_age", "parse", "wait_for_lock"]
+__all__ = [
+    "answer",
+    "apt",
+    "busy",
+    "described",
+    "holder",
+    "installed",
+    "list_age",
+    "parse",
+    "simulated",
+    "wait_for_lock",
+]
 
 _ASK_DEADLINE = 60.0
 _APT_DEADLINE = 3600.0
 _LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock")
-_OPTIONS = (
-    "--yes",
-    "--quiet",
-    "--option=Dpkg::Options::=--force-confdef",
-    "--option=Dpkg::Options::=--force-confold",
-    "--option=DPkg::Lock::Timeout=120",
-)
+_OPTIONS = ("--yes", "--quiet", "--option=DPkg::Lock::Timeout=120")
+_DPKG_OPTIONS = ("force-confdef", "force-confold")
 
 
 def answer(system: System, names: Sequence[str]) -> Dict[str, str]:
@@ -69,10 +75,14 @@ def list_age() -> Optional[float]:
     return None
 
 
-def apt(system: System, words: Sequence[str], emit: Emit) -> None:
-    """Run apt-get, which waits two minutes for locks itself; Refusal with the end of what it said when it fails."""
+def apt(system: System, words: Sequence[str], emit: Emit, dpkg: Sequence[str] = _DPKG_OPTIONS) -> None:
+    """Run apt-get, which waits two minutes for locks itself; Refusal with the end of what it said when it fails.
+
+    `dpkg` are options for dpkg, without dashes.
+    """
+    told = ["--option=Dpkg::Options::=--" + option for option in dpkg]
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
-    done = system.run(["apt-get", *_OPTIONS, *words], timeout=_APT_DEADLINE, environment=environment, emit=emit)
+    done = system.run(["apt-get", *_OPTIONS, *told, *words], timeout=_APT_DEADLINE, environment=environment, emit=emit)
     if done.returncode != 0:
         why = "it did not end within %g s" % _APT_DEADLINE if done.timed_out else _errors(done.stderr or done.stdout)
         raise Refusal(
@@ -80,6 +90,29 @@ def apt(system: System, words: Sequence[str], emit: Emit) -> None:
             why,
             "run it there by hand to see more; `dpkg --configure -a` mends a killed run",
         )
+
+
+def simulated(system: System, words: Sequence[str]) -> Dict[str, List[str]]:
+    """What apt-get would do: packages by `Inst`, `Remv` and `Del`; Refusal with what it said when it fails."""
+    done = system.run(["apt-get", "--simulate", "--quiet", *words], timeout=_ASK_DEADLINE)
+    if done.returncode != 0:
+        raise Refusal("`apt-get %s` would fail" % words[0], _errors(done.stderr or done.stdout), "")
+    found: Dict[str, List[str]] = {"Inst": [], "Remv": [], "Del": []}
+    for line in done.stdout.splitlines():
+        verb, _, rest = line.partition(" ")
+        if verb in found and rest:
+            found[verb].append(rest.split()[0])
+    return found
+
+
+def described(system: System, path: str) -> str:
+    """`NAME=VERSION` of a package file; Refusal where it is none."""
+    done = system.run(["dpkg-deb", "--show", "--showformat=${Package}=${Version}", "--", path], timeout=_ASK_DEADLINE)
+    if done.returncode != 0:
+        raise Refusal(
+            "`%s` is no package" % path, done.stderr.strip(), "bring the file before, with `copy` or `get_url`"
+        )
+    return done.stdout.strip()
 
 
 def busy(locks: Sequence[str] = _LOCKS) -> str:

@@ -127,7 +127,8 @@ class Step:
     only. `depth`: how deep to look, "seal", "files" or "hashes". `on_failure`: "stop" (run nothing more until the
     control node answers), "later" (stop too, but after the next step that does not say so: items of a loop), or
     "continue". `notify`: handlers to write into the journal before the first action;
-    `clears`: handlers that leave the journal when this step did not fail.
+    `clears`: handlers that leave the journal when this step did not fail. `expected`: the actions that a saved plan
+    holds for it, outside of which nothing is done; None where there is no plan.
     """
 
     id: int
@@ -142,6 +143,7 @@ class Step:
     environment: Dict[str, str] = field(default_factory=dict)
     notify: List[str] = field(default_factory=list)
     clears: List[str] = field(default_factory=list)
+    expected: Optional[List[Dict[str, Any]]] = None
 
 
 @record(frozen=True)
@@ -201,7 +203,8 @@ class Result:
 
     `status`: "ok", "changed", "failed" or "skipped" (not run, since a step before it failed). `actions`: what was
     done, or in check mode would be done, each `{verb, target, before, after}`. `fields` is what `register` keeps.
-    `error`: `{summary, cause, hint}` of a failed step. `simulated`: rests on simulated parts.
+    `error`: `{summary, cause, hint}` of a failed step. `simulated`: rests on simulated parts. `foretold`: of a check,
+    rests on what steps before it would change.
     """
 
     step: int
@@ -212,6 +215,7 @@ class Result:
     seconds: float = 0.0
     cut: List[str] = field(default_factory=list)
     simulated: bool = False
+    foretold: bool = False
 
 
 @record(frozen=True)

@@ -10,8 +10,9 @@ and, only where it needs them,
 
     fields(spec: Spec, state: State) -> Dict[str, Any]   what `register` keeps of the last state (stat, gpu, ...)
     questions(spec: Spec) -> List[Tuple[str, str]]       what steps of a batch ask together: (kind, subject)
-    probe(spec: Spec, state: State, system: System, emit: Emit) -> None
-                                                          a read-only question after everything is right; raises Refusal
+    probe(spec: Spec, state: State, system: System, emit: Emit) -> Optional[Dict[str, Any]]
+                                                          a read-only question after everything is right; raises
+                                                          Refusal; what it gives is registered too
 Specs are flat: str, int, bool, float, None, and lists or maps of these. Limits are checked in `__post_init__`
 and raised as ValueError.
 """

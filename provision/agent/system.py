@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from . import files
 from .record import record
@@ -139,6 +139,22 @@ class System:
         """Replace or create the file in one instant; -1 keeps the owner of what is replaced."""
         files.write(path, data, mode, uid, gid)
 
+    def write_parts(
+        self, path: str, parts: Iterable[bytes], *, mode: int, uid: int = -1, gid: int = -1, good: Callable[[], None]
+    ) -> None:
+        """As `write`, of what comes in parts; `good` is asked before it counts, and raises where it must not."""
+        descriptor, aside = files.beside(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for part in parts:
+                    file.write(part)
+            good()
+            files.place(aside, path, mode, uid, gid)
+        except BaseException:
+            if os.path.lexists(aside):
+                os.unlink(aside)
+            raise
+
     def link(self, path: str, target: str) -> None:
         """Make `path` a symbolic link in one instant; Refusal when anything but a link is there."""
         files.link(path, target)
@@ -174,6 +190,18 @@ class System:
         """Remove an empty folder, durably."""
         os.rmdir(path)
         files.sync_folder(path)
+
+    def scratch(self) -> str:
+        """A new empty folder for this process's user alone; whoever asks gives it to `clear_scratch` at the end."""
+        import tempfile
+
+        return tempfile.mkdtemp(prefix="provision-")
+
+    def clear_scratch(self, folder: str) -> None:
+        """Remove a folder of `scratch` with the files in it."""
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
 
     def user_id(self, name: str) -> int:
         """The uid of a user by name or number; Refusal when there is none of that name."""

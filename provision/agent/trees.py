@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
-from typing import Tuple
+from typing import Dict, List, Tuple
 
 from .resource import Refusal
 
-__all__ = ["contents", "need_removable", "remove"]
+__all__ = ["below", "contents", "need_removable", "remove"]
 
 _COUNT_LIMIT = 100000
 _ROUNDS, _PAUSE = 40, 0.05
@@ -23,6 +24,19 @@ def contents(path: str) -> str:
         more = "more than " if files >= _COUNT_LIMIT else ""
         return "%s%d file%s" % (more, files, "" if files == 1 else "s")
     return "no files but %d director%s" % (folders, "y" if folders == 1 else "ies") if folders else "nothing"
+
+
+def below(path: str) -> Dict[str, List[int]]:
+    """Mode, uid, gid and whether it is a directory of all in a directory by path; links are left out."""
+    found = {}
+    for folder, folders, names in os.walk(path):
+        for name in [*folders, *names]:
+            place = os.path.join(folder, name)
+            seen = os.lstat(place)
+            if not stat.S_ISLNK(seen.st_mode):
+                mode = stat.S_IMODE(seen.st_mode)
+                found[place] = [mode, seen.st_uid, seen.st_gid, int(stat.S_ISDIR(seen.st_mode))]
+    return found
 
 
 def remove(path: str) -> None:

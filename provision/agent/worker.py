@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Tuple
 
-from . import questions, shown
+from . import expected, questions, shown
 from .line import Line
+from .pending import Pending, rested
 from .protocol import HostEvent, Output, Progress, Result, Started, Step
 from .resource import Action, Emit, Refusal
 from .resources import load
@@ -39,7 +40,7 @@ def live(reads: int, writes: int, lock: int, key: bytes, facts: Dict[str, Any], 
     signal.signal(signal.SIGTERM, lambda *_: line.interrupt())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    system = System(line.blob, facts=facts, state_directory=state, watch=line)
+    system = System(line.blob, facts=facts, state_directory=state, watch=line, pending=Pending())
     try:
         serve(line, system, key)
     except Cancelled:
@@ -98,8 +99,16 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
     line.event(Started(step.id))
     began, outcome, failure = time.monotonic(), Outcome(), None
     system.environment, system.check, system.depth = step.environment, step.check, step.depth
+
+    def agreed(actions: List[Action]) -> None:
+        if step.expected is not None:
+            refusal = expected.against(step.expected, shown.actions(actions, step, key))
+            if refusal is not None:
+                raise refusal
+
+    rested(system.pending)
     try:
-        converge(step, system, _emit(step, line), _before(step, line), outcome)
+        converge(step, system, _emit(step, line), _before(step, line), outcome, agreed)
     except Refusal as refusal:
         failure = refusal
         outcome.fields.update(refusal.fields)
@@ -120,13 +129,22 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
         seconds=round(time.monotonic() - began, 4),
         cut=cut,
         simulated=bool(fields.get("simulated") or step.spec.get("simulated")),
+        foretold=step.check and rested(system.pending),
     )
 
 
-def converge(step: Step, system: System, emit: Emit, before: Callable[[Action], None], outcome: Outcome) -> None:
+def converge(
+    step: Step,
+    system: System,
+    emit: Emit,
+    before: Callable[[Action], None],
+    outcome: Outcome,
+    agreed: Callable[[List[Action]], None] = lambda actions: None,
+) -> None:
     """Bring one step to where it should be, noting in `outcome` what was done; in check mode only what would be.
 
-    `before` is called before each action. Raises Refusal, Cancelled, and whatever a resource did not foresee.
+    `agreed` is called with all actions before the first, and `before` before each. Raises Refusal, Cancelled, and
+    whatever a resource did not foresee.
     """
     module, spec = _understood(step)
     state = module.observe(spec, system)
@@ -135,6 +153,7 @@ def converge(step: Step, system: System, emit: Emit, before: Callable[[Action], 
         outcome.actions = list(actions)
         system.pending.update(action.target for action in actions)
     elif actions:
+        agreed(actions)
         for action in actions:
             before(action)
             outcome.actions.append(action)
@@ -147,7 +166,7 @@ def converge(step: Step, system: System, emit: Emit, before: Callable[[Action], 
     if hasattr(module, "fields"):
         outcome.fields.update(module.fields(spec, state))
     if hasattr(module, "probe") and not (step.check and actions):
-        module.probe(spec, state, system, emit)
+        outcome.fields.update(module.probe(spec, state, system, emit) or {})
 
 
 def _understood(step: Step) -> Any:

@@ -32,6 +32,8 @@ def document(tally: Tally) -> dict[str, Any]:
         "check": tally.check,
         "ok": tally.ok,
         "interrupted": tally.interrupted,
+        "stopped": tally.stopped.reason if tally.stopped else None,
+        "not_begun": list(tally.stopped.never) if tally.stopped else [],
         "simulated": tally.simulated,
         "seconds": round(tally.seconds, 3),
         "hosts": {name: _host(host) for name, host in tally.hosts.items()},

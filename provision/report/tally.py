@@ -17,6 +17,7 @@ from provision.events import (
     Notice,
     RunEnded,
     RunStarted,
+    RunStopped,
     StepEnded,
 )
 from provision.report.profile import Profile
@@ -69,6 +70,8 @@ class Tally:
     notices: list[Notice] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    stopped: RunStopped | None = None
+    """Why the run ended before all of it was done, other than by an interruption."""
     profile: Profile = field(default_factory=Profile)
 
     def add(self, event: Event) -> None:
@@ -92,6 +95,8 @@ class Tally:
                 self.host(event.host).seconds = event.seconds
             case Notice():
                 self.notices.append(event)
+            case RunStopped():
+                self.stopped = event
             case RunEnded():
                 self.seconds, self.interrupted = event.seconds, event.interrupted
 

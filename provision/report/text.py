@@ -19,6 +19,7 @@ from provision.events import (
     HostFailed,
     HostUnreachable,
     Notice,
+    RunStopped,
     StepEnded,
     StepOutput,
 )
@@ -69,6 +70,8 @@ class TextReport:
         if isinstance(event, Notice):
             where = f"{event.host}: " if event.host else ""
             return Line((f"{event.kind}: ", "cyan"), where, printable(event.text))
+        if isinstance(event, RunStopped):
+            return Line(("stopped     ", "red"), f"the run ends here: {printable(event.reason)}")
         if isinstance(event, StepOutput) and self._verbosity:
             return Line((f"{event.host} | ", "dim"), printable(event.text.rstrip("\n")))
         if isinstance(event, Connected | BatchEnded):
@@ -195,6 +198,10 @@ def total_lines(tally: Tally) -> Iterator[Line]:
     rows = list(_exceptions(tally))
     if rows or tally.failures:
         yield Line("")
+    if tally.stopped:
+        yield Line((f"the run ended early: {printable(tally.stopped.reason)}", "red"))
+        if tally.stopped.never:
+            yield Line(f"  not begun: {host_names(list(tally.stopped.never), 0)}")
     yield from rows
     sums = {
         word: sum(getattr(host, word) for host in tally.hosts.values())
@@ -212,7 +219,7 @@ def total_lines(tally: Tally) -> Iterator[Line]:
     parts.append(f"unreachable {unreachable}")
     style = "red" if tally.exit_code else ("yellow" if sums["changed"] else "green")
     note = "  (simulated)" if tally.simulated else ""
-    stopped = "interrupted; " if tally.interrupted else ""
+    stopped = "interrupted; " if tally.interrupted else "stopped; " if tally.stopped else ""
     yield Line((f"{stopped}{hosts}: {', '.join(parts)}", f"bold {style}"), (f"  in {tally.seconds:.1f} s{note}", "dim"))
 
 

@@ -18,6 +18,7 @@ from provision.execute import Job, execute
 from provision.options import What, Where
 from provision.report.line import console
 from provision.report.live import LiveScreen
+from provision.secret.known import clean
 from provision.verify import watch
 from provision.verify.document import document
 from provision.verify.drift import of_error
@@ -53,7 +54,8 @@ def verify(
     apply = apply_command(chosen, where)
 
     def look() -> Verdict:
-        return looked(job, str(chosen), apply, depth, live=output == "text" and sys.stderr.isatty())
+        seen = looked(job, str(chosen), apply, depth, live=output == "text" and sys.stderr.isatty())
+        return clean(seen)  # type: ignore[no-any-return]
 
     def told(verdict: Verdict, before: Verdict | None) -> None:
         _write(verdict, html, metrics)

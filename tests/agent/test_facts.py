@@ -90,9 +90,10 @@ def test_lines_that_are_no_devices_are_left_out() -> None:
 
 
 def test_release() -> None:
-    text = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n# x\nVERSION_ID="12"\n'
-    assert parse_release(text) == {"id": "debian", "version": "12", "name": "Debian GNU/Linux 12 (bookworm)"}
-    assert parse_release("") == {"id": "", "version": "", "name": ""}
+    text = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n# x\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n'
+    name = "Debian GNU/Linux 12 (bookworm)"
+    assert parse_release(text) == {"id": "debian", "version": "12", "name": name, "codename": "bookworm"}
+    assert parse_release("") == {"id": "", "version": "", "name": "", "codename": ""}
 
 
 def test_facts_of_this_host() -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
+from provision import schedule
 from provision.compile import HostVariables, Run, next_batch, start
 from provision.errors import ProvisionError
 from provision.inventory import load_inventory
@@ -37,6 +38,7 @@ def run() -> None:
     hosts = {play: inventory.select(play.hosts, where=play.where) for play in plays}
     check(plays, shared, hosts)
     environment_files(plays, shared, hosts)
+    schedule.check(plays, [hosts[play] for play in plays], shared)
     for play in plays:
         batch, _ = next_batch(play, start(play), HostVariables(shared, "gpu-01", {"user": "root"}, ("gpu-01",)), {})
         if batch.failed:

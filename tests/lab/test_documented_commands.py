@@ -19,8 +19,6 @@ pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parents[2]
 _ASKING = ("apply", "offboard", "onboard", "rollback")
-_AWAY = ("lab", "completion")
-"""Commands that read no inventory."""
 _OWN_SERVERS = re.compile(r"^## Your own servers\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^ *```console\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
@@ -45,8 +43,7 @@ def commands(*texts: str) -> list[list[str]]:
 
 def run(project: Path, words: list[str]) -> None:
     """Run one command as a user without a terminal would; the exit code must be 0."""
-    options = [] if words[0] in _AWAY else ["-i", "inventory.yaml"]
-    options += ["-y"] if words[0] in _ASKING and "-y" not in words else []
+    options = ["-y"] if words[0] in _ASKING and "-y" not in words else []
     argv = [sys.executable, "-m", "provision", words[0], *options, *words[1:]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -128,7 +128,7 @@ def test_a_host_that_is_cancelled_while_it_is_connected_to_runs_nothing(tmp_path
         return opened
 
     fixture.session._open_link = interrupted
-    assert fixture.session.advance() is False
+    assert fixture.session.advance() is None
     assert link.closed
     assert link.steps == []
     assert not [event for event in fixture.events if isinstance(event, HostUnreachable)]

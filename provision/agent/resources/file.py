@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import field
 from typing import Any, Dict, List, Optional
 
-from .. import modes, trees
+from .. import attributes, edited, file_times, modes, trees
 from ..protocol import SHOWN_LIMIT
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
@@ -34,6 +35,9 @@ class Spec:
     Without `state`: a file where there is content, else what is there is kept. Content is given in `content` or, by
     its SHA-256, in `content_blob`. `follow`: a link at `path` stands for what it points at; by default not for
     content, which replaces the link, and else it does. `force: false` leaves a file's content that is there.
+    `validate`: a command that must succeed for the new content, in a file of its own that `%s` stands for. `recurse`:
+    all that is below a directory, links left out, gets owner, group and mode too. The times are `now`, `preserve` or in
+    the form that `access_time_format` and `modification_time_format` state; `touch` sets them to now without being told.
     """
 
     path: str
@@ -47,6 +51,12 @@ class Spec:
     force: bool = True
     backup: bool = False
     delete_data: bool = False
+    validate: Optional[str] = None
+    recurse: bool = False
+    access_time: Optional[str] = None
+    access_time_format: str = file_times.FORMAT
+    modification_time: Optional[str] = None
+    modification_time_format: str = file_times.FORMAT
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or "\0" in self.path:
@@ -58,8 +68,19 @@ class Spec:
             raise ValueError("content is given twice")
         if self.has_content and self.state not in (None, "file"):
             raise ValueError("content goes with a file, not with `state: %s`" % self.state)
-        if self.mode is not None:
-            modes.parse_mode(self.mode)
+        if self.recurse and self.state != "directory":
+            raise ValueError("`recurse` goes with `state: directory` only")
+        attributes.check(self.mode)
+        edited.check_validate(self.validate)
+        file_times.check(self.access_time, self.access_time_format)
+        file_times.check(self.modification_time, self.modification_time_format)
+
+    @property
+    def times(self) -> List[Optional[str]]:
+        """What is asked for of the times of access and modification: a number of seconds, `now`, or None to keep."""
+        given = ((self.access_time, self.access_time_format), (self.modification_time, self.modification_time_format))
+        default = "now" if self.state == "touch" else None
+        return [file_times.wanted(text, form, default) for text, form in given]
 
     @property
     def has_content(self) -> bool:
@@ -91,6 +112,9 @@ class State:
     holds: str = ""
     owner_id: int = -1
     group_id: int = -1
+    times: List[float] = field(default_factory=list)
+    below: Dict[str, List[int]] = field(default_factory=dict)
+    """With `recurse`: mode, uid, gid and whether it is a directory, by path."""
 
 
 def observe(spec: Spec, system: System) -> State:
@@ -106,11 +130,13 @@ def observe(spec: Spec, system: System) -> State:
         "uid": found.st_uid,
         "gid": found.st_gid,
         "size": found.st_size,
+        "times": [found.st_atime, found.st_mtime],
         **wanted,
     }
     if kind == "directory":
         holds = trees.contents(path) if spec.state == "absent" or spec.has_content or spec.state == "file" else ""
-        return State(path, kind, holds="" if holds == "nothing" else holds, **common)
+        below = trees.below(path) if spec.recurse else {}
+        return State(path, kind, holds="" if holds == "nothing" else holds, below=below, **common)
     if kind != "file" or not (spec.has_content or spec.state == "absent"):
         return State(path, kind, **common)
     return State(path, kind, sha256=system.sha256(path), text=_text(path, found.st_size, system), **common)
@@ -128,7 +154,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
     if spec.has_content:
         return _content(spec, state)
     if wanted == "touch":
-        return [Action(Verb.TOUCH, state.path, {"do": "touch", **_attributes(spec, state, 0o644)})]
+        return _touched(spec, state)
     if state.kind == "absent":
         raise Refusal(
             "`%s` does not exist" % spec.path, "the task sets only its attributes", "give it `content` or a `state`"
@@ -146,7 +172,10 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     if arguments["do"] == "mkdir":
         system.mkdir(path, arguments["mode"], arguments["uid"], arguments["gid"], parents=True)
     elif arguments["do"] == "touch":
-        _touch(path, arguments, system)
+        system.write(path, b"", mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"])
+        file_times.set_on(path, arguments["times"])
+    elif arguments["do"] == "times":
+        file_times.set_on(path, arguments["times"])
     elif arguments["do"] == "rmtree":
         trees.remove(path)
     elif arguments["do"] == "rmdir":
@@ -154,7 +183,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     elif arguments["do"] == "unlink":
         system.unlink(path)
     else:
-        _set_attributes(path, arguments, system)
+        attributes.set_on(path, arguments, system)
     return {}
 
 
@@ -188,7 +217,7 @@ def _directory(spec: Spec, state: State) -> List[Action]:
     if state.kind not in ("absent", "directory"):
         raise _is_something_else(spec, state, "a directory")
     if state.kind == "directory":
-        return _attribute_actions(spec, state)
+        return [*_attribute_actions(spec, state), *_below(spec, state)]
     if state.parent == "other":
         _refuse_missing_parent(state)
     attributes = _attributes(spec, state, 0o755)
@@ -209,22 +238,40 @@ def _content(spec: Spec, state: State) -> List[Action]:
     fresh = State(state.path, owner_id=state.owner_id, group_id=state.group_id)
     attributes = _attributes(spec, state if state.kind == "file" else fresh, 0o644)
     arguments = {"do": "write", "content": spec.content, "blob": spec.content_blob, **attributes}
-    arguments["backup"] = spec.backup and state.kind == "file"
+    arguments.update(backup=spec.backup and state.kind == "file", validate=spec.validate)
     before = _shown(state) if state.kind != "absent" else None
     return [Action(verb, state.path, arguments, before, _shown_wanted(spec))]
 
 
 def _attribute_actions(spec: Spec, state: State) -> List[Action]:
     wanted = _attributes(spec, state, state.mode)
-    pairs = [("mode", "0%o" % state.mode, "0%o" % wanted["mode"], wanted["mode"] != state.mode)]
-    for word, now, then in (("owner", state.uid, wanted["uid"]), ("group", state.gid, wanted["gid"])):
-        pairs.append((word, str(now), str(then), then not in (-1, now)))
-    changed = [pair for pair in pairs if pair[3]]
-    if not changed:
-        return []
-    before = "".join("%s: %s\n" % (word, now) for word, now, _, _ in changed)
-    after = "".join("%s: %s\n" % (word, then) for word, _, then, _ in changed)
-    return [Action(Verb.CHANGE, state.path, {"do": "attributes", **wanted}, before, after)]
+    then = attributes.Attributes(wanted["mode"], wanted["uid"], wanted["gid"])
+    found = attributes.actions(state.path, attributes.Attributes(state.mode, state.uid, state.gid), then)
+    times = [None if one == "now" else one for one in spec.times]
+    if any(one is not None and one != now for one, now in zip(times, state.times)):
+        arguments = {"do": "times", "times": times}
+        found.append(Action(Verb.CHANGE, state.path, arguments, "times of the file\n", "other times of the file\n"))
+    elif "now" in spec.times:
+        found.append(Action(Verb.TOUCH, state.path, {"do": "times", "times": spec.times}))
+    return found
+
+
+def _touched(spec: Spec, state: State) -> List[Action]:
+    """An act where a time is to be now, else nothing more than a file with these attributes and times."""
+    if state.kind == "absent":
+        arguments = {"do": "touch", "times": spec.times, **_attributes(spec, state, 0o644)}
+        verb = Verb.TOUCH if "now" in spec.times else Verb.CREATE
+        return [Action(verb, state.path, arguments)]
+    return _attribute_actions(spec, state)
+
+
+def _below(spec: Spec, state: State) -> List[Action]:
+    found = []
+    for path, (mode, uid, gid, folder) in sorted(state.below.items()):
+        now = attributes.Attributes(mode, uid, gid)
+        ids = attributes.Attributes(uid=state.owner_id, gid=state.group_id)
+        found += attributes.actions(path, now, attributes.wanted(spec.mode, ids, now, mode, bool(folder)))
+    return found
 
 
 def _attributes(spec: Spec, state: State, default: int) -> Dict[str, Any]:
@@ -239,31 +286,11 @@ def _attributes(spec: Spec, state: State, default: int) -> Dict[str, Any]:
 
 def _write(path: str, arguments: Dict[str, Any], system: System) -> Dict[str, Any]:
     data = system.read(system.blob(arguments["blob"])) if arguments["blob"] else arguments["content"].encode("utf-8")
-    found: Dict[str, Any] = {}
-    if arguments["backup"]:
-        import time
-
-        found["backup_file"] = "%s.%d.%s~" % (path, os.getpid(), time.strftime("%Y-%m-%d@%H:%M:%S"))
-        before = os.lstat(path)
-        kept = stat.S_IMODE(before.st_mode)
-        system.write(found["backup_file"], system.read(path), mode=kept, uid=before.st_uid, gid=before.st_gid)
+    if arguments["validate"]:
+        edited.validated(path, data, arguments["validate"], system)
+    found = {"backup_file": edited.backup(path, system)} if arguments["backup"] else {}
     system.write(path, data, mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"])
     return found
-
-
-def _touch(path: str, arguments: Dict[str, Any], system: System) -> None:
-    if system.lstat(path) is None:
-        system.write(path, b"", mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"])
-    else:
-        _set_attributes(path, arguments, system)
-        os.utime(path)
-
-
-def _set_attributes(path: str, arguments: Dict[str, Any], system: System) -> None:
-    """Owner first: changing it clears set-user-id bits."""
-    if arguments["uid"] != -1 or arguments["gid"] != -1:
-        system.chown(path, arguments["uid"], arguments["gid"])
-    system.chmod(path, arguments["mode"])
 
 
 def _refuse_missing_parent(state: State) -> None:

@@ -123,3 +123,43 @@ def test_conditions() -> None:
     assert RENDERER.test("result is changed and result is succeeded", names, HERE)
     assert not RENDERER.test("missing is defined", names, HERE)
     assert RENDERER.test(True, names, HERE)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"), [("n == 5", True), ("list is defined and n > 9", False), (True, True), (False, False)]
+)
+def test_conditions_hold_or_not(expression: Any, value: bool) -> None:
+    names = scope("n: 5\nlist: [1]\n")
+    assert RENDERER.test(expression, names, HERE) is value
+
+
+@pytest.mark.parametrize("expression", ["n", "list", "list | length", "text", "none", "'yes'", "d"])
+def test_conditions_that_give_no_truth_value_are_errors(expression: str) -> None:
+    with pytest.raises(ProvisionError, match="not a truth value"):
+        RENDERER.test(expression, scope("n: 5\nlist: [1]\ntext: a\nd: {}\n"), HERE)
+
+
+def test_backslashes_are_as_in_ansible() -> None:
+    """In values they are what they look like; in conditions and template files they are Python's."""
+    names = scope("a: x1\n")
+    assert names.render(template(r"{{ a | regex_replace('x(\d)', '<\1>') }}")) == "<1>"
+    assert names.render(template(r"{{ '\n' | length }}")) == 2
+    assert RENDERER.test(r"a is match('x\\d')", names, HERE)
+    assert RENDERER.text(r"{{ '\n' | length }}", "f.j2", names) == "1"
+
+
+def test_how_a_template_file_is_read() -> None:
+    text = "  {% if true %}\n  b\n  {% endif %}\nc"
+    assert RENDERER.text(text, "f.j2", scope()) == "    b\n  c"
+    assert RENDERER.text(text, "f.j2", scope(), {"lstrip_blocks": True}) == "  b\nc"
+    assert RENDERER.text("#jinja2: lstrip_blocks: True, trim_blocks: False\n" + text, "f.j2", scope()) == "\n  b\n\nc"
+    assert (
+        RENDERER.text("<< 1 + 1 >>", "f.j2", scope(), {"variable_start_string": "<<", "variable_end_string": ">>"})
+        == "2"
+    )
+    with pytest.raises(ProvisionError, match="`lstrip: True` is no option of Jinja"):
+        RENDERER.text("#jinja2: lstrip: True\nx", "f.j2", scope())
+
+
+def test_an_undefined_name_in_an_unused_branch_is_fine() -> None:
+    assert scope("n: 5\n").render(template("{{ n if n > 1 else nothing }}")) == 5

@@ -1,0 +1,135 @@
+"""One host's part of a plan, gathered while a check goes through its plays.
+
+Stands in the place of `compile.next_batch`, which it asks; must not connect, and must not change what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from provision.agent.protocol import Result
+from provision.compile import Batch, Cursor, HostVariables, next_batch
+from provision.errors import ProvisionError
+from provision.events import StepEnded
+from provision.outcome import PlannedStep
+from provision.plans.document import HostPlan, Planned, keyed
+from provision.playbook import Play
+from provision.secret.known import clean
+from provision.secret.value import masked
+from provision.selection import answering, handlers_by_id
+from provision.session import NextBatch
+from provision.source import Template
+
+__all__ = ["KNOWN_AFTER", "Making", "digest"]
+
+KNOWN_AFTER = "known after apply: "
+
+
+class Making:
+    """Gathers one host's steps with what they came to. `plays` are all plays that the host takes part in."""
+
+    def __init__(self, plays: Sequence[tuple[int, Play]], key: str, compile_batch: NextBatch = next_batch) -> None:
+        self._numbers = {id(play): number for number, play in plays}
+        self._left = {number for number, _ in plays}
+        self._key = key
+        self._compile = compile_batch
+        self._open: dict[int, tuple[int, PlannedStep]] = {}
+        self._steps: list[Planned] = []
+        self._failed: ProvisionError | None = None
+        self.specs: dict[str, Any] = {}
+        """The rendered specs by their keyed hash; a secret one is not here but as a note that it is one."""
+
+    def __call__(
+        self,
+        play: Play,
+        cursor: Cursor,
+        variables: HostVariables,
+        results: Mapping[int, Result],
+        pending: Sequence[str] = (),
+    ) -> tuple[Batch, Cursor]:
+        """The next batch, as it is."""
+        number = self._numbers[id(play)]
+        for identity, result in results.items():
+            if identity in self._open:
+                self._ended(*self._open.pop(identity), result)
+        batch, after = self._compile(play, cursor, variables, results, pending)
+        self._note(play, number, batch.verdicts)
+        for item in batch.steps:
+            self._open[item.step.id] = (number, item)
+            self._note(play, number, item.then)
+        if batch.failed or variables.halted:
+            self._failed = self._failed or batch.failed or ProvisionError("the run was ended for all hosts")
+        elif batch.done:
+            self._left.discard(number)
+        return batch, after
+
+    def part(self) -> HostPlan:
+        """What was gathered; it is incomplete where the host did not come to its end."""
+        why = self._failed.summary if self._failed else "it was not brought to its end" if self._left else ""
+        return HostPlan(tuple(self._steps), clean(why))
+
+    def _ended(self, number: int, item: PlannedStep, result: Result) -> None:
+        if result.status == "skipped":
+            return
+        spec = digest(item, self._key)
+        self.specs[spec] = _shown(item)
+        failed = result.status == "failed"
+        self._steps.append(
+            Planned(
+                number,
+                clean(item.title),
+                str(item.where),
+                item.step.resource,
+                spec,
+                result.status,
+                item.handler,
+                result.foretold,
+                item.step.check,
+                tuple(clean(action) for action in result.actions),
+                "it failed when the plan was made, which the task ignores" if failed else "",
+                tuple(item.step.notify),
+            )
+        )
+
+    def _note(self, play: Play, number: int, verdicts: Iterable[StepEnded]) -> None:
+        for verdict in verdicts:
+            if verdict.result.step < 0 and verdict.message.startswith(KNOWN_AFTER):
+                why = clean(verdict.message.removeprefix(KNOWN_AFTER))
+                place, title = str(verdict.where), clean(verdict.title)
+                self._steps.append(Planned(number, title, place, status="skipped", unknown=why))
+                self._steps += _perhaps(play, number, place, title)
+
+
+def digest(item: PlannedStep, key: str) -> str:
+    """A step's rendered form as a keyed hash: equal where the same is asked of the host."""
+    step = item.step
+    return keyed([step.resource, step.spec, step.user, step.environment], key)
+
+
+def _shown(item: PlannedStep) -> Any:
+    if item.step.sensitive:
+        return {"secret": f"rendered from {item.where}, with secrets"}
+    shown: dict[str, Any] = {"spec": item.step.spec, "user": item.step.user, "environment": item.step.environment}
+    return clean(masked({name: value for name, value in shown.items() if value}))
+
+
+def _perhaps(play: Play, number: int, place: str, title: str) -> list[Planned]:
+    """Handlers that a task notifies of which only apply can tell what it does."""
+    handlers = handlers_by_id(play)
+    names: dict[str, None] = {}
+    for task in play.tasks:
+        if str(task.where) == place:
+            for written in task.notify:
+                names |= dict.fromkeys(handlers if isinstance(written, Template) else answering(handlers, str(written)))
+    return [
+        Planned(
+            number,
+            handlers[name].title,
+            str(handlers[name].where),
+            status="skipped",
+            handler=True,
+            unknown=f"`{title}` may notify it",
+        )
+        for name in names
+    ]

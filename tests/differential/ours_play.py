@@ -1,0 +1,99 @@
+"""Runs one playbook with this tool, in this process, and tells what each task came to in the oracle's form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from provision.apply import load_job
+from provision.errors import ProvisionError
+from provision.events import Event, HostFailed, HostUnreachable, StepEnded
+from provision.execute import execute
+from provision.options import What, Where
+
+
+class Recorder:
+    """Keeps what hosts came to."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, list[StepEnded]] = {}
+        self.lost: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, StepEnded):
+            self.ended.setdefault(event.host, []).append(event)
+        elif isinstance(event, HostFailed):
+            self.failed[event.host] = str(event.error)
+        elif isinstance(event, HostUnreachable):
+            self.lost[event.host] = str(event.error)
+
+    def close(self) -> None:
+        pass
+
+
+def run(question: dict[str, Any]) -> dict[str, Any]:
+    """What one playbook came to; `error` where it was refused before any host."""
+    where = Where(inventory=[Path(question["inventory"])], extra_vars=question.get("extra_vars") or [])
+    where = replace(where, limit=question.get("limit"), timeout=60.0)
+    what = What(tags=question.get("tags") or [], skip_tags=question.get("skip_tags") or [])
+    recorder = Recorder()
+    try:
+        job = load_job("compare", Path(question["playbook"]), what, where)
+        execute(job, recorder)
+    except ProvisionError as error:
+        return {"code": 1, "error": str(error), "results": {}, "failed": {}, "lost": {}}
+    results = {host: list(_tasks(events)) for host, events in recorder.ended.items()}
+    errors = {
+        host: [str(event.result.error) for event in events if event.result.error]
+        for host, events in recorder.ended.items()
+    }
+    code = 4 if recorder.lost else 2 if recorder.failed else 0
+    return {
+        "code": code,
+        "error": "",
+        "results": results,
+        "failed": recorder.failed,
+        "lost": recorder.lost,
+        "errors": errors,
+    }
+
+
+def _tasks(events: list[StepEnded]) -> Iterator[list[str]]:
+    """One entry a task: items of a loop, which follow one another, are one."""
+    group: list[StepEnded] = []
+    for event in events:
+        if group and not (_looped(event) and _same(group[-1], event)):
+            yield _entry(group)
+            group = []
+        group.append(event)
+    if group:
+        yield _entry(group)
+
+
+def _looped(event: StepEnded) -> bool:
+    return event.title.endswith(")") and " (" in event.title
+
+
+def _same(one: StepEnded, other: StepEnded) -> bool:
+    return one.where == other.where and _name(one) == _name(other)
+
+
+def _name(event: StepEnded) -> str:
+    return event.title.partition(" (")[0].strip()
+
+
+def _entry(group: list[StepEnded]) -> list[str]:
+    said = [_status(event) for event in group]
+    kept = [status for status in said if status != "skipped"]
+    words = ("failed", "ignored", "changed", "ok", "not run")
+    strongest = next((status for status in words if status in kept), "skipped")
+    return [_name(group[0]), strongest]
+
+
+def _status(event: StepEnded) -> str:
+    if event.result.status == "skipped" and event.message.startswith("not run"):
+        return "not run"
+    return "ignored" if event.result.status == "failed" and event.ignored else event.result.status
