@@ -20,6 +20,7 @@ from provision.fleet_settings import settings
 from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
 from provision.options import Shown, What, Where
+from provision.plans import is_plan
 from provision.playbook import Play
 from provision.preflight import check, environment_files
 from provision.report.choose import reporting
@@ -33,8 +34,15 @@ from provision.variant_files import uses
 __all__ = ["apply", "confirmed", "load_job", "login", "plan", "run_job"]
 
 
-def apply(playbook: Path, *, check: bool, yes: bool, what: What, where: Where, shown: Shown) -> int:
-    """`provision apply`: its exit code; on a terminal the plan is shown first and asked about."""
+def apply(
+    playbook: Path, *, check: bool, yes: bool, what: What, where: Where, shown: Shown, allow_unknown: bool = False
+) -> int:
+    """`provision apply`: its exit code; on a terminal the plan is shown first and asked about.
+
+    A saved plan was looked at when it was made, and is not asked about.
+    """
+    if is_plan(playbook):
+        return _saved(playbook, check, what, where, shown, allow_unknown)
     if check:
         return plan(playbook, detailed_exitcode=False, what=what, where=where, shown=shown)
     asks = not yes
@@ -53,13 +61,37 @@ def apply(playbook: Path, *, check: bool, yes: bool, what: What, where: Where, s
     return run_job(job, shown).exit_code
 
 
-def plan(playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, shown: Shown) -> int:
-    """`provision plan`: its exit code."""
+def _saved(path: Path, check: bool, what: What, where: Where, shown: Shown, allow_unknown: bool) -> int:
+    if check or what != What():
+        raise ProvisionError(
+            f"`{path}` is a plan: {'`--check`' if check else 'options that choose tasks'} cannot be given with it",
+            cause="the plan says what is done",
+            hint="leave them away, or make another plan",
+        )
+    # imported here: a start without a saved plan does without
+    from provision.plans.command import applied
+
+    return applied(path, allow_unknown=allow_unknown, where=where, shown=shown)
+
+
+def plan(
+    playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, shown: Shown, out: Path | None = None
+) -> int:
+    """`provision plan`: its exit code. `out`: the plan is also written to that file."""
     job = _checking(load_job("plan", playbook, what, where))
-    tally = run_job(job, shown)
+    tally = _kept(out, playbook, job, what, where, shown) if out else run_job(job, shown)
     if detailed_exitcode and tally.exit_code == 0:
         return 2 if tally.changes else 0
     return tally.exit_code
+
+
+def _kept(out: Path, playbook: Path, job: Job, what: What, where: Where, shown: Shown) -> Tally:
+    from provision.plans.command import keep, listed
+
+    report = reporting(shown)
+    for line in listed(keep(out, playbook, job, what, where, report), out):
+        _say(line)
+    return report.tally
 
 
 def confirmed(question: str) -> bool:

@@ -34,26 +34,31 @@ def apply(
     *,
     check: Annotated[bool, Parameter(("--check", "-C"), group=WHAT, negative="")] = False,
     yes: Annotated[bool, Parameter(("--yes", "-y"), group=WHAT, negative="")] = False,
+    allow_unknown: Annotated[bool, Parameter("--allow-unknown", group=WHAT, negative="")] = False,
     what: What = What(),
     where: Where = Where(),
     shown: Shown = Shown(),
 ) -> int:
-    """Bring hosts to what a playbook says; on a terminal shows the plan and asks first.
+    """Bring hosts to what a playbook says, or do a saved plan; on a terminal shows the plan and asks first.
 
     Exit code: 0 fine, 1 an error before any host, 2 a host failed, 4 a host was unreachable (added up: 6).
 
     Parameters
     ----------
     playbook
-        The playbook's file.
+        The playbook's file, or a plan that `provision plan --out` wrote: then just that is done, unasked.
     check
         Only say what would change (the same as `provision plan`).
     yes
         Do not ask; needed where there is no terminal.
+    allow_unknown
+        Of a saved plan, also do the steps that are known after apply only.
     """
     from provision import apply as stages
 
-    return stages.apply(playbook, check=check, yes=yes, what=what, where=where, shown=shown)
+    return stages.apply(
+        playbook, check=check, yes=yes, what=what, where=where, shown=shown, allow_unknown=allow_unknown
+    )
 
 
 @app.command
@@ -61,6 +66,7 @@ def plan(
     playbook: Path,
     *,
     detailed_exitcode: Annotated[bool, Parameter("--detailed-exitcode", group=SHOWN, negative="")] = False,
+    out: Annotated[Path | None, Parameter("--out", group=WHAT)] = None,
     what: What = What(),
     where: Where = Where(),
     shown: Shown = Shown(),
@@ -73,10 +79,12 @@ def plan(
         The playbook's file.
     detailed_exitcode
         Exit with 0 when there is nothing to do and with 2 when there are changes.
+    out
+        Also write the plan to this file, for `provision apply FILE`.
     """
     from provision import apply as stages
 
-    return stages.plan(playbook, detailed_exitcode=detailed_exitcode, what=what, where=where, shown=shown)
+    return stages.plan(playbook, detailed_exitcode=detailed_exitcode, what=what, where=where, shown=shown, out=out)
 
 
 @app.command

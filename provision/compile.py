@@ -15,7 +15,7 @@ from typing import Any
 from provision import plan_task
 from provision.agent.protocol import Result
 from provision.agent.record import record
-from provision.apart import NOT_APART, Running, apart_of, delegated, ends_run
+from provision.apart import NOT_APART, Running, apart_of, delegated, ends_run, forces_handlers
 from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.others import Elsewhere, Once, Position
@@ -45,7 +45,8 @@ class Cursor:
     """Where a host is in a play: all that the next call needs.
 
     `queue` are handlers that still run before the task at `index`, None when no handlers are being run. `resumed`
-    are those that an earlier run left pending. `facts` holds set facts and registered results.
+    are those that an earlier run left pending. `facts` holds set facts and registered results. `winding`: the host only
+    runs what was notified before it ends, with the error `ending` where it failed.
     """
 
     section: int = 0
@@ -60,6 +61,8 @@ class Cursor:
     apps: tuple[tuple[str, str, str], ...] = ()
     flips: tuple[Flip, ...] = ()
     once: Running | None = None
+    winding: bool = False
+    ending: ProvisionError | None = None
 
 
 @record(frozen=True, slots=True)
@@ -146,15 +149,15 @@ class _Compiler:
         except Elsewhere as error:
             return Batch(behind=error.host, again=True), before
         self.settled, self.known = self.position, dict(self.dynamic)
-        if failed:
-            return self.batch(failed=failed)
-        if self.host.halted:
-            return self.batch(done=True)
+        if (failed or self.host.halted) and not self.winds_up(failed):
+            return self.batch(failed=failed or self.cursor.ending, done=True)
         while True:
             task, handler = self.current()
             if task is None:
                 if self.steps:
                     return self.batch()
+                if self.cursor.winding:
+                    return self.batch(failed=self.cursor.ending, done=True)
                 if self.leave_section():
                     return self.batch(barrier=self.cursor.section < len(self.play.sections), done=self.over)
                 continue
@@ -174,7 +177,12 @@ class _Compiler:
                 assert isinstance(error, Elsewhere), "a result is awaited that nothing was asked for"
                 return self.batch(behind=error.host)
             except ProvisionError as error:
-                return self.batch() if self.steps else self.batch(failed=self.fatal(_with_task(error, task), task))
+                if self.steps:
+                    return self.batch()
+                failed = self.fatal(_with_task(error, task), task)
+                if self.winds_up(failed):
+                    continue
+                return self.batch(failed=failed)
             if ends:
                 return self.batch()
 
@@ -223,10 +231,26 @@ class _Compiler:
         """The place in the play that the host has come to; the same for all hosts, and growing."""
         return (self.cursor.section, self.cursor.index)
 
+    def winds_up(self, failed: ProvisionError | None) -> bool:
+        """Whether the host, which ends, has handlers to be run first (`force_handlers`)."""
+        if self.cursor.winding:
+            return failed is None
+        if not self.cursor.notified or not forces_handlers(self.play, self.host):
+            return False
+        if self.told and self.told[1].failed:
+            self.told = None  # it ends this host, and so the run; others fail by it only where it is gone on with
+        queue = tuple(name for name in self.handlers if name in self.cursor.notified)
+        index = len(self.play.sections[self.cursor.section].tasks) if not self.over else 0
+        self.cursor = replace(self.cursor, winding=True, ending=failed, queue=queue, notified=(), index=index)
+        return True
+
     def parts(self, task: Task, handler: str | None) -> bool:
         """Whether a task must not be in one batch with what comes before it."""
         self.scopes.position = self.position
-        apart = apart_of(task, handler, self.position, self.scopes)
+        try:
+            apart = apart_of(task, handler, self.position, self.scopes)
+        except KnownAfterApply:
+            apart = NOT_APART
         if self.steps and apart != self.apart:
             return True
         self.apart = apart

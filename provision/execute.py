@@ -64,6 +64,10 @@ class Job:
     lock: str = "exclusive"
     compilers: Mapping[str, NextBatch] = field(default_factory=dict)
     """Hosts whose batches are not simply those of their plays."""
+    held: Mapping[str, NextBatch] = field(default_factory=dict)
+    """Compilers around that of the plays: a plan that is made, or that hosts are held to."""
+    key: str = ""
+    """What secrets are hashed with where they are told; by default another one for each run."""
 
 
 def execute(job: Job, report: Report) -> None:
@@ -147,7 +151,7 @@ def _hello(job: Job, identity: str) -> dict[str, Any]:
         "lock": job.lock,
         "facts": True,
         "groups": _groups(job),
-        "key": secrets.token_hex(16),
+        "key": job.key or secrets.token_hex(16),
     }
 
 
@@ -169,7 +173,7 @@ def _cast(job: Job, hello: Mapping[str, Any], emit: Callable[[Event], None]) -> 
     sessions = {}
     for host in everyone:
         first = next(play for play, hosts in zip(job.plays, job.hosts, strict=True) if host in hosts)
-        compiler = job.compilers.get(host, next_batch)
+        compiler = job.compilers.get(host) or job.held.get(host, next_batch)
         variables = _variables(job, host, ways)
         sessions[host] = Session(host, opening(first, host), variables, emit, compiler, board, delegates)
     return Cast(sessions, board, reach, (delegates.close, machine.close), lenient=bool(job.compilers))

@@ -114,6 +114,7 @@ MODULES: dict[str, Module] = {
     "deb822_repository": Module("deb822_repository", {}, frozenset(("directory",)), required=("name",)),
     "dnf": Module("package", _PACKAGE),
     "dpkg_selections": Module("dpkg_selections", required=("name", "selection")),
+    "file_tree": Module("file_tree", written=False),
     "file": Module("file", _PATH, frozenset(("content", "content_blob", "validate")), {"src": str}, required=("path",)),
     "get_url": Module("get_url", {"username": "url_username", **_PASSWORD}, required=("url", "dest")),
     "git": Module("git", {"name": "repo"}, required=("repo", "dest")),

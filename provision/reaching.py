@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.apart import delegated
 from provision.clashes import UNKNOWN
+from provision.errors import ProvisionError
 from provision.inventory import Inventory
 from provision.playbook import Play
 from provision.preflight import may_become
@@ -83,14 +84,19 @@ class Ways:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._targets: dict[tuple[str, Way], Target] = {}
-        self._last: dict[str, Way] = {}
+        self._last: dict[str, Play] = {}
         self._user = getpass.getuser()
         self._root: bool | None = None
 
     def changes(self, play: Play, host: str) -> bool:
         """Whether a host that now takes up a play is reached in another way than in its play before."""
-        before, self._last[host] = self._last.get(host), _way(play)
-        return before is not None and before != _way(play) and self.of(play, host) != self._targets.get((host, before))
+        before, self._last[host] = self._last.get(host), play
+        if before is None or _way(before) == _way(play):
+            return False
+        try:
+            return self.of(play, host) != self.of(before, host)
+        except ProvisionError:  # which is told where it is connected
+            return True
 
     def of(self, play: Play, host: str) -> Target:
         """Where a host is reached in a play; raises ProvisionError."""

@@ -1,21 +1,20 @@
 """The names that a task sees on a host: all layers put together in Ansible's order.
 
-Owns the order of layers and the magic variables. What a name's value is, is `variables`' matter.
+Owns the order of layers and `hostvars`. What a name's value is, is `variables`' matter.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 from provision.agent.record import record
 from provision.among import HERE
 from provision.fact_names import fact_variables
 from provision.inventory import Inventory
+from provision.magic import MAGIC, OMIT, Magic, resolved
 from provision.others import ALONE, Elsewhere, Others, Position
 from provision.playbook import Play, Role, Task
 from provision.render import Renderer
@@ -25,13 +24,9 @@ from provision.variables import HostView, Layer, Origin, Scope
 
 __all__ = ["INCLUDED", "MAGIC", "OMIT", "HostVariables", "Run", "Scopes"]
 
-OMIT = "__omit_place_holder__7c1d0b0a6f4e4d53"
-"""What `omit` is; an option with this value is left out."""
 INCLUDED = "\0included"
 """The key in what was set so far under which variables of `include_vars` are: a mapping of their own, as facts that
 are set win over them."""
-_VERSION = {"full": "2.19.0", "major": 2, "minor": 19, "revision": 0, "string": "2.19.0"}
-"""`ansible_version`: that of the Ansible whose language is meant."""
 
 
 @record(frozen=True, slots=True)
@@ -103,8 +98,8 @@ class Scopes:
     """
 
     def __init__(self, play: Play, host: HostVariables, dynamic: dict[str, Any]) -> None:
-        self.play = play
-        self.host = host
+        self.play: Play = play
+        self.host: HostVariables = host
         self.dynamic = dynamic
         self.position: Position = ()
         """Where in the play the host is; who asks for values of others waits for those that are not as far."""
@@ -129,6 +124,10 @@ class Scopes:
         layer = Layer("the loop", loop, True, made_of)
         return self._scope(task.role, (layer,) if loop else (), task.variables)
 
+    def others_view(self) -> HostsView:
+        """What `hostvars` is."""
+        return HostsView(self)
+
     def changed(self) -> None:
         self._shared.clear()
 
@@ -151,18 +150,18 @@ class Scopes:
     def _role_magic(self, role: Role | None) -> tuple[Layer, ...]:
         if role is None:
             return ()
-        path = _resolved(role.path)
+        path = resolved(role.path)
         names = {
             "role_name": role.name,
             "ansible_role_name": role.name,
             "role_path": path,
-            "ansible_search_path": [path, _resolved(self.play.directory)],
+            "ansible_search_path": [path, resolved(self.play.directory)],
         }
         return (Layer("the role", names),)
 
     @cached_property
     def _strong(self) -> tuple[Layer, ...]:
-        return (Layer("magic variables", _Magic(self), plain=True), Layer("--extra-vars", self.host.run.extra))
+        return (Layer("magic variables", Magic(self), plain=True), Layer("--extra-vars", self.host.run.extra))
 
     @cached_property
     def _middle(self) -> tuple[Layer, ...]:
@@ -198,90 +197,6 @@ class Scopes:
         return frozenset(found)
 
 
-@lru_cache(maxsize=1024)
-def _resolved(path: Path) -> str:
-    """Links followed; kept, as every task of every host asks for the same few."""
-    return str(path.resolve())
-
-
-def _short(name: str) -> str:
-    return name if name.replace(".", "").isdigit() else name.partition(".")[0]
-
-
-def _source(scopes: Scopes) -> Path | None:
-    """The file or folder that a host's inventory was read from."""
-    inventory = scopes.host.run.inventory
-    host = inventory.hosts.get(scopes.host.host)
-    if host is not None and host.mark is not None:
-        return Path(host.mark.file)
-    return inventory.sources[0] if inventory.sources else None
-
-
-def _folder(scopes: Scopes) -> str:
-    source = _source(scopes)
-    return _resolved(source if source.is_dir() else source.parent) if source else ""
-
-
-def _of(hosts: Callable[[], Sequence[str]] | None, scopes: Scopes) -> list[str]:
-    return list(hosts() if hosts else scopes.host.play_hosts)
-
-
-def _role_names(scopes: Scopes) -> list[str]:
-    return [role.name for role in scopes.play.roles]
-
-
-_MAGIC: dict[str, Callable[[Scopes], Any]] = {
-    "ansible_check_mode": lambda scopes: scopes.host.run.check,
-    "ansible_diff_mode": lambda scopes: scopes.host.run.diff,
-    "ansible_forks": lambda scopes: scopes.host.run.forks,
-    "ansible_inventory_sources": lambda scopes: [_resolved(path) for path in scopes.host.run.inventory.sources],
-    "ansible_limit": lambda scopes: scopes.host.run.limit,
-    "ansible_play_batch": lambda scopes: _of(scopes.host.others.wave, scopes),
-    "ansible_play_hosts": lambda scopes: _of(scopes.host.others.live, scopes),
-    "ansible_play_hosts_all": lambda scopes: list(scopes.host.play_hosts),
-    "ansible_play_name": lambda scopes: scopes.play.name,
-    "ansible_play_role_names": _role_names,
-    "ansible_playbook_python": lambda _: sys.executable,
-    "ansible_role_names": _role_names,
-    "ansible_run_tags": lambda scopes: sorted(scopes.host.run.tags) or ["all"],
-    "ansible_search_path": lambda scopes: [_resolved(scopes.play.directory)],
-    "ansible_skip_tags": lambda scopes: sorted(scopes.host.run.skip_tags),
-    "ansible_verbosity": lambda scopes: scopes.host.run.verbosity,
-    "ansible_version": lambda _: _VERSION,
-    "group_names": lambda scopes: scopes.host.run.inventory.groups_of(scopes.host.host),
-    "groups": lambda scopes: scopes.host.run.inventory.members,
-    "hostvars": lambda scopes: HostsView(scopes),
-    "inventory_dir": _folder,
-    "inventory_file": lambda scopes: _resolved(source) if (source := _source(scopes)) else "",
-    "inventory_hostname": lambda scopes: scopes.host.host,
-    "inventory_hostname_short": lambda scopes: _short(scopes.host.host),
-    "omit": lambda _: OMIT,
-    "play_hosts": lambda scopes: _of(scopes.host.others.wave, scopes),
-    "playbook_dir": lambda scopes: _resolved(scopes.play.directory),
-}
-MAGIC = frozenset((*_MAGIC, "ansible_role_name", "role_name", "role_path"))
-"""The magic variables; those of roles are there inside of roles only."""
-
-
-class _Magic(Mapping[str, Any]):
-    """The magic variables of a host in a play, each made when it is asked for: lists of all hosts are long."""
-
-    def __init__(self, scopes: Scopes) -> None:
-        self._scopes = scopes
-
-    def __contains__(self, name: object) -> bool:
-        return name in _MAGIC and (name != "ansible_limit" or self._scopes.host.run.limit is not None)
-
-    def __getitem__(self, name: str) -> Any:
-        return _MAGIC[name](self._scopes)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_MAGIC)
-
-    def __len__(self) -> int:
-        return len(_MAGIC)
-
-
 class HostsView(Mapping[str, Any]):
     """`hostvars`: the variables and facts of every host, and what was set on it, each seen as that host sees them.
 
@@ -291,15 +206,21 @@ class HostsView(Mapping[str, Any]):
     def __init__(self, scopes: Scopes, asker: Scope | None = None) -> None:
         self._scopes = scopes
         self._asker = asker
-        self._views: dict[str, HostView] = {}
+        self._views: dict[str, tuple[Mapping[str, Any], HostView]] = {}
 
     def of(self, scope: Scope) -> HostsView:
         return HostsView(self._scopes, scope)
 
     def __getitem__(self, host: str) -> HostView:
-        if host not in self._views:
-            self._views[host] = _OtherView(self._scopes, host, self._scope(host), self._asker)
-        return self._views[host]
+        own = self._scopes.host
+        # before the values are taken, as they may come meanwhile
+        behind = host != own.host and own.others.behind(host, self._scopes.position)
+        known = own.run.known_of.get(host, _NOTHING)
+        kept = self._views.get(host)
+        if kept is None or behind or host == own.host or kept[0] is not known:
+            view = _OtherView(host, self._scope(host), self._asker, _set_in(self._scopes.play) if behind else None)
+            kept = self._views[host] = (known, view)
+        return kept[1]
 
     def __contains__(self, host: object) -> bool:
         run = self._scopes.host.run
@@ -330,26 +251,25 @@ class HostsView(Mapping[str, Any]):
 
 
 class _OtherView(HostView):
-    """The names of a host of `hostvars`; what its tasks may set is awaited until it has come as far as who asks."""
+    """The names of a host of `hostvars`.
 
-    def __init__(self, scopes: Scopes, host: str, scope: Scope, asker: Scope | None) -> None:
+    `awaited`: it is not yet as far as who asks, and these are names that its tasks may set; None where it is.
+    """
+
+    def __init__(self, host: str, scope: Scope, asker: Scope | None, awaited: frozenset[str] | None) -> None:
         super().__init__(scope, asker=asker)
-        self._scopes = scopes
         self._host = host
+        self._awaited = awaited
 
     def __getitem__(self, name: str) -> Any:
-        if self._behind() and (name in _set_in(self._scopes.play) or self._scope.layer(name) is None):
+        if self._awaited is not None and (name in self._awaited or self._scope.layer(name) is None):
             raise Elsewhere(self._host, name)
         return super().__getitem__(name)
 
     def __iter__(self) -> Iterator[str]:
-        if self._behind():
+        if self._awaited is not None:
             raise Elsewhere(self._host, "hostvars")
         return super().__iter__()
-
-    def _behind(self) -> bool:
-        own = self._scopes.host
-        return self._host != own.host and own.others.behind(self._host, self._scopes.position)
 
 
 def _is_here(host: object, run: Run) -> bool:

@@ -251,7 +251,10 @@ class Session:
     def _behind(self, batch: Batch) -> Waits | None:
         """What is waited for behind a batch."""
         if batch.behind:
+            # said before it is looked again: the other tells where it is first, and then looks whether to stop
             self._board.awaited = True
+            if not self._board.others().behind(batch.behind, batch.position):
+                return Waits(batch.position)
             return Waits(batch.position, hosts=frozenset((batch.behind,)))
         if batch.barrier or batch.meets:
             return Waits(batch.position, batch.barrier, batch.meets)

@@ -13,6 +13,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from provision import copied
 from provision.agent.protocol import INLINE_LIMIT
 from provision.agent.record import record
 from provision.arguments import typed, within_limits
@@ -88,6 +89,10 @@ class Translator:
         self._locks: dict[Path, Any] = {}
         self._found: dict[tuple[int, str, str], Path] = {}
 
+    def files(self) -> list[Path]:
+        """The files whose content was sent to hosts, or would be."""
+        return [*self._contents, *self._archives, *self._texts]
+
     def translate(
         self,
         task: Task,
@@ -106,7 +111,7 @@ class Translator:
         resource, spec = MODULES[word].resource, checked
         blobs: Map[str, bytes | Path] = {}
         if word in ("copy", "template"):
-            spec, blobs = self._content(task, checked, scope, playbook_directory)
+            resource, spec, blobs = self._content(task, checked, scope, playbook_directory)
         elif word == "file" and checked.get("state") == "link":
             resource, spec = "link", _link(task, checked)
         elif word == "file":
@@ -121,22 +126,47 @@ class Translator:
 
     def _content(
         self, task: Task, values: dict[str, Any], scope: Scope, playbook_directory: Path
-    ) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
+    ) -> tuple[str, dict[str, Any], dict[str, bytes | Path]]:
         source, content = values.pop("src", None), values.pop("content", None)
         if (source is None) == (content is None):
             raise ProvisionError(f"`{task.module}` needs `src` or `content`, not both", where=task.arguments.mark)
+        checksum = values.pop("checksum", None)
+        if values.pop("decrypt", True) is False:
+            raise ProvisionError(
+                "`decrypt: false` is not supported",
+                where=task.arguments.key_mark("decrypt"),
+                cause="an encrypted file is always decrypted for the host",
+            )
+        kind = "templates" if task.module == "template" else "files"
+        path = None if source is None else self._file(task, playbook_directory, kind, source)
+        if path is not None and path.is_dir() and task.module == "copy":
+            return "file_tree", *copied.tree(path, source, values)
+        for name in ("directory_mode", "local_follow"):
+            values.pop(name, None)
         if source is not None and values["path"].endswith("/"):
             values["path"] += Path(source).name
         values["state"] = "file"
-        if source is None:
-            return _inline(values, content if isinstance(content, str) else json.dumps(content))
+        if values.get("mode") == "preserve":
+            values["mode"] = copied.mode_of(path) if path is not None else None
+        if path is None:
+            return "file", *_inline(values, content if isinstance(content, str) else json.dumps(content))
+        copied.check_sum(task, path, checksum)
         if task.module == "template":
-            path = self._file(task, playbook_directory, "templates", source)
-            if path not in self._texts:
-                self._texts[path] = read_text(path)
-            return _inline(values, scope.renderer.text(self._texts[path], str(path), scope))
-        path = self._file(task, playbook_directory, "files", source)
-        return self._copied(task, values, path, scope)
+            return "file", *self._rendered(task, values, path, scope)
+        return "file", *self._copied(values, path, scope)
+
+    def _rendered(
+        self, task: Task, values: dict[str, Any], path: Path, scope: Scope
+    ) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
+        options, newline, encoding = copied.jinja_options(task, values)
+        if path not in self._texts:
+            self._texts[path] = read_text(path)
+        text = scope.renderer.text(self._texts[path], str(path), scope, options)
+        found = copied.encoded(task, text, newline, encoding)
+        if isinstance(found, str):
+            return _inline(values, found)
+        digest = hashlib.sha256(found).hexdigest()
+        return values | {"content_blob": digest}, {digest: found}
 
     def _file(self, task: Task, playbook_directory: Path, kind: str, name: str) -> Path:
         """As `find_file`, once for all hosts."""
@@ -146,14 +176,8 @@ class Translator:
         return self._found[key]
 
     def _copied(
-        self, task: Task, values: dict[str, Any], path: Path, scope: Scope
+        self, values: dict[str, Any], path: Path, scope: Scope
     ) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
-        if path.is_dir():
-            raise ProvisionError(
-                "`copy` of a directory is not supported yet",
-                where=task.arguments.value_mark("src"),
-                cause=f"`{path}` is a directory",
-            )
         if path not in self._contents:
             self._contents[path] = _read_content(path)
         text, digest, decrypted = self._contents[path]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import grp
 import pwd
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from .resource import Refusal
 from .system import System
 
-__all__ = ["account", "check_name", "group_name", "group_number", "groups_of", "run"]
+__all__ = ["account", "check_name", "group_name", "group_number", "groups_of", "run", "shadow"]
 
 _DEADLINE = 120.0
 
@@ -49,10 +49,24 @@ def groups_of(name: str, primary: int) -> List[str]:
     return sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem and group.gr_gid != primary)
 
 
-def run(system: System, argv: Sequence[str]) -> None:
+def shadow(name: str, system: System) -> Tuple[str, Optional[int]]:
+    """A user's password hash, and the day on which the account expires, -1 for never; Refusal for who may not read it."""
+    try:
+        lines = system.read_text("/etc/shadow").splitlines()
+    except PermissionError:
+        raise Refusal(
+            "cannot look at the password of `%s`" % name,
+            "only root may read /etc/shadow",
+            "give the task `become: true`",
+        ) from None
+    found = next((line.split(":") for line in lines if line.startswith(name + ":")), [])
+    return (found[1], int(found[7] or -1)) if len(found) > 7 else ("", -1)
+
+
+def run(system: System, argv: Sequence[str], stdin: str = "") -> None:
     """Run one of the account tools; Refusal with what it said when it fails."""
     try:
-        done = system.run(argv, timeout=_DEADLINE)
+        done = system.run(argv, timeout=_DEADLINE, stdin=stdin.encode())
     except FileNotFoundError:
         raise Refusal(
             "cannot run `%s`" % argv[0], "there is no such program on this host", "install `passwd`"

@@ -28,6 +28,7 @@ class Options:
     removes: Optional[str] = None
     stdin: Optional[str] = None
     stdin_add_newline: bool = True
+    strip_empty_ends: bool = True
     timeout: float = _DEADLINE
 
     def __post_init__(self) -> None:
@@ -45,6 +46,10 @@ class Options:
     def text(self) -> str:
         """The command as people read it."""
         return " ".join(self.words())
+
+    def final(self, environment: Dict[str, str]) -> List[str]:
+        """The argument list as it is run, with the variables of its environment."""
+        return self.words()
 
     def registered(self) -> Any:
         """The command as `cmd` of the result."""
@@ -84,7 +89,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     stdin = "" if spec.stdin is None else spec.stdin + ("\n" if spec.stdin_add_newline else "")
     try:
         done = system.run(
-            spec.words(),
+            spec.final({"HOME": system.user_home(), **system.environment}),
             timeout=spec.timeout,
             stdin=stdin.encode("utf-8"),
             environment=system.environment,
@@ -114,7 +119,8 @@ def fields(spec: Options, state: State) -> Dict[str, Any]:
 
 
 def _fields(spec: Options, returncode: int, stdout: str, stderr: str) -> Dict[str, Any]:
-    out, err = stdout.rstrip("\r\n"), stderr.rstrip("\r\n")
+    ends = "\r\n" if spec.strip_empty_ends else ""
+    out, err = (text.rstrip(ends) if ends else text for text in (stdout, stderr))
     return {
         "cmd": spec.registered(),
         "rc": returncode,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from . import shown
 from .resource import Refusal
 
 __all__ = ["Expected", "against", "differences"]
@@ -18,11 +19,9 @@ _LINES = 12
 _WIDTH = 200
 
 
-def against(expected: Optional[Expected], found: Sequence[Dict[str, Any]]) -> Optional[Refusal]:
-    """Why a step must not act; None where the plan holds all that it would do, or where there is no plan."""
-    if expected is None:
-        return None
-    told = differences(expected, found, missing=False)
+def against(expected: Expected, found: Sequence[Dict[str, Any]], key: bytes) -> Optional[Refusal]:
+    """Why a step must not act; None where the plan holds all that it would do."""
+    told = differences(expected, found, key, missing=False)
     if not told:
         return None
     return Refusal(
@@ -33,13 +32,16 @@ def against(expected: Optional[Expected], found: Sequence[Dict[str, Any]]) -> Op
 
 
 def differences(
-    expected: Expected, found: Sequence[Dict[str, Any]], missing: bool = True
+    expected: Expected, found: Sequence[Dict[str, Any]], key: bytes, missing: bool = True
 ) -> List[Tuple[str, List[str]]]:
-    """What differs, as (target, lines that say how); `missing`: also what is planned and would not be done."""
+    """What differs, as (target, lines that say how); `missing`: also what is planned and would not be done.
+
+    `key` is the plan's: what it holds as a keyed hash is compared by that.
+    """
     told = []
     left = list(expected)
     for action in found:
-        planned = next((each for each in left if _same(each, action)), None)
+        planned = next((each for each in left if _same(each, action, key)), None)
         if planned is not None:
             left.remove(planned)
             continue
@@ -52,9 +54,18 @@ def differences(
     return told
 
 
-def _same(planned: Dict[str, Any], action: Dict[str, Any]) -> bool:
-    keys = ("verb", "target", "before", "after") if "before" in planned else ("verb", "target")
-    return all(planned.get(key) == action.get(key) for key in keys)
+def _same(planned: Dict[str, Any], action: Dict[str, Any], key: bytes) -> bool:
+    if (planned["verb"], planned["target"]) != (action["verb"], action["target"]):
+        return False
+    sides = [side for side in ("before", "after") if side in planned]
+    return all(_equal(planned[side], action.get(side), key) for side in sides)
+
+
+def _equal(planned: Optional[str], found: Optional[str], key: bytes) -> bool:
+    if planned == found:
+        return True
+    hidden = planned is not None and found is not None and planned.startswith("<")
+    return hidden and shown.summed_up(found or "", key) == planned
 
 
 def _lines(planned: Optional[Dict[str, Any]], action: Optional[Dict[str, Any]]) -> List[str]:

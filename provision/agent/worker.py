@@ -102,7 +102,7 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
 
     def agreed(actions: List[Action]) -> None:
         if step.expected is not None:
-            refusal = expected.against(step.expected, shown.actions(actions, step, key))
+            refusal = expected.against(step.expected, shown.actions(actions, step, key), key)
             if refusal is not None:
                 raise refusal
 

@@ -16,13 +16,12 @@ from typing import Any
 
 from provision.agent.record import record
 from provision.errors import ProvisionError
-from provision.plans import keys
+from provision.plans import WORD, keys
 from provision.whole_file import write_whole
 
-__all__ = ["HostPlan", "Plan", "Planned", "VERSION", "is_plan", "keyed", "read", "write"]
+__all__ = ["HostPlan", "Plan", "Planned", "VERSION", "keyed", "read", "write"]
 
 VERSION = 1
-_WORD = "provision-plan"
 _MOST = 1 << 30
 _AGAIN = "make it again with `provision plan PLAYBOOK --out FILE`"
 
@@ -92,20 +91,11 @@ def keyed(value: Any, key: str) -> str:
     return hashlib.blake2b(data, key=key.encode()[:64], digest_size=16).hexdigest()
 
 
-def is_plan(path: Path) -> bool:
-    """Whether a file begins as a plan does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_WORD) + 1) == f"{_WORD} ".encode()
-    except OSError:
-        return False
-
-
 def write(path: Path, plan: Plan, key: str) -> None:
     """Write a plan whole, for nobody else to read; raises ProvisionError where that is not possible."""
     body = json.dumps(_plain(plan), ensure_ascii=False, indent=1) + "\n"
     try:
-        write_whole(path, f"{_WORD} {VERSION} {plan.id} {_seal(body, key)}\n{body}", mode=0o600)
+        write_whole(path, f"{WORD} {VERSION} {plan.id} {_seal(body, key)}\n{body}", mode=0o600)
     except OSError as error:
         raise ProvisionError(
             f"cannot write the plan `{path}`", cause=error.strerror or str(error), hint="choose another place"
@@ -153,7 +143,8 @@ def read(path: Path, folders: tuple[Path, ...]) -> tuple[Plan, str]:
 def _named(body: str) -> list[Path]:
     """Where an unproven plan says that its inventory is: a place to look for a key, and no more."""
     try:
-        return keys.folders([Path(str(each)) for each in json.loads(body)["selection"]["inventory"]])
+        chosen = json.loads(body)["selection"]
+        return keys.folders([Path(str(chosen["directory"]), str(each)) for each in chosen["inventory"]])
     except (ValueError, KeyError, TypeError):
         return []
 

@@ -28,7 +28,7 @@ Key = tuple[int, str, str, int]
 _AGAIN = "nothing was done here: look at what changed it, and make a new plan"
 
 
-def moved(host: str, planned: HostPlan, now: HostPlan) -> ProvisionError | None:
+def moved(host: str, planned: HostPlan, now: HostPlan, key: str) -> ProvisionError | None:
     """Why a host must not be touched: what is not as it was when the plan was made; None where nothing is."""
     if planned.incomplete or now.incomplete:
         cause = planned.incomplete or now.incomplete
@@ -36,7 +36,7 @@ def moved(host: str, planned: HostPlan, now: HostPlan) -> ProvisionError | None:
         return ProvisionError(
             f"`{host}` is not covered by the plan", cause=f"when {when}: {cause}", hint=_AGAIN, exit_code=2
         )
-    lines = list(_moved(_numbered(planned.steps), _numbered(now.steps)))
+    lines = list(_moved(_numbered(planned.steps), _numbered(now.steps), key))
     if not lines:
         return None
     return ProvisionError(
@@ -44,10 +44,10 @@ def moved(host: str, planned: HostPlan, now: HostPlan) -> ProvisionError | None:
     )
 
 
-def _moved(before: Mapping[Key, Planned], now: Mapping[Key, Planned]) -> Iterator[str]:
+def _moved(before: Mapping[Key, Planned], now: Mapping[Key, Planned], secret: str) -> Iterator[str]:
     for key, planned in before.items():
         found = now.get(key)
-        told = list(_differs(planned, found))
+        told = list(_differs(planned, found, secret))
         if told:
             yield f'task "{planned.title}" ({planned.where}):'
             yield from (f"  {line}" for line in told)
@@ -57,7 +57,7 @@ def _moved(before: Mapping[Key, Planned], now: Mapping[Key, Planned]) -> Iterato
             yield "  the plan has no such step"
 
 
-def _differs(planned: Planned, found: Planned | None) -> Iterator[str]:
+def _differs(planned: Planned, found: Planned | None, secret: str) -> Iterator[str]:
     if found is None:
         yield "the plan has it, and now it would not run"
     elif bool(planned.unknown) != bool(found.unknown):
@@ -65,7 +65,7 @@ def _differs(planned: Planned, found: Planned | None) -> Iterator[str]:
     elif planned.spec != found.spec:
         yield "what it asks for has changed: its templates give something else for this host"
     elif planned.checked:
-        for target, lines in differences(list(planned.actions), found.actions):
+        for target, lines in differences(list(planned.actions), found.actions, secret.encode()):
             yield from lines or [target]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from provision.agent.protocol import Result
+from provision.agent.shown import summed_up
 from provision.compile import Batch, Cursor, HostVariables, next_batch
 from provision.errors import ProvisionError
 from provision.events import StepEnded
@@ -86,7 +87,7 @@ class Making:
                 item.handler,
                 result.foretold,
                 item.step.check,
-                tuple(clean(action) for action in result.actions),
+                tuple(_safe(action, self._key) for action in result.actions),
                 "it failed when the plan was made, which the task ignores" if failed else "",
                 tuple(item.step.notify),
             )
@@ -105,6 +106,16 @@ def digest(item: PlannedStep, key: str) -> str:
     """A step's rendered form as a keyed hash: equal where the same is asked of the host."""
     step = item.step
     return keyed([step.resource, step.spec, step.user, step.environment], key)
+
+
+def _safe(action: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """An action with a keyed hash in place of a text that a secret stands in."""
+    safe = dict(action)
+    for side in ("before", "after"):
+        text = action.get(side)
+        if text is not None and clean(text) != text:
+            safe[side] = summed_up(text, key.encode())
+    return safe
 
 
 def _shown(item: PlannedStep) -> Any:

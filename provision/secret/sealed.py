@@ -48,7 +48,7 @@ def opened_file(data: bytes, file: str) -> bytes:
 
 
 def mark_file(value: Any) -> Any:
-    """Make what was read from an encrypted file secret, in place: all texts, of plays and tasks those in their `vars`."""
+    """Make what was read from an encrypted file secret, in place: all texts, of plays and tasks those in `vars`."""
     if not isinstance(value, Sequence):
         return mark_all(value)
     for item in value:

@@ -435,11 +435,11 @@ def test_silence_of_the_control_node_ends_the_agent(
     archive.archive.cache_clear()
     archive._start.cache_clear()
     agent = start()
-    received = agent.link._received
+    received = agent.link.received
     agent.begin(shell("sleep 60"))
     fatal = agent.until(Fatal)
     assert fatal.kind == "silence"
-    assert agent.link._received - received > 3 * len(protocol.encode(protocol.to_message(Beat())))
+    assert agent.link.received - received > 3 * len(protocol.encode(protocol.to_message(Beat())))
     await_true(lambda: not running(agent.pid), 3.0)
 
 

@@ -36,7 +36,7 @@ def _differences(case: Case, ours: dict[str, Any], theirs: dict[str, Any], conte
         mine, its = ours["results"].get(host, []), theirs["results"].get(host, [])
         if mine != its:
             told = f"{host} (run {context['run']})"
-            mine = [*mine, *ours["errors"].get(host, [])]
+            mine = [*mine, *ours["errors"].get(host, []), *filter(None, [ours["failed"].get(host)])]
             yield Found("results", told, mine, [*its, *theirs["messages"]], context)
         lost = host in ours["failed"] or host in ours["lost"]
         counts = theirs["summary"].get(host, {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible import context
+from ansible.cli import CLI
 from ansible.executor.playbook_executor import PlaybookExecutor
 from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.common.collections import ImmutableDict
@@ -92,7 +93,7 @@ def run(question: dict[str, Any]) -> dict[str, Any]:
     inventory = InventoryManager(loader=loader, sources=[question["inventory"]])
     if question.get("limit"):
         inventory.subset(question["limit"])
-    manager = VariableManager(loader=loader, inventory=inventory)
+    manager = VariableManager(loader=loader, inventory=inventory, version_info=CLI.version_info(gitinfo=False))
     executor = PlaybookExecutor([question["playbook"]], inventory, manager, loader, {})
     recorder = Recorder()
     recorder._init_callback_methods()

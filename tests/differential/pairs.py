@@ -33,6 +33,8 @@ class Case:
     groups: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     watched: tuple[str, ...] = ()
+    unwatched: tuple[str, ...] = ()
+    """Folders below a host's own whose content is left out: what other programs put there."""
     before: str = ""
     """A shell script that takes away, on each host, what an earlier run of the case has left."""
 
@@ -92,13 +94,13 @@ class Pair:
     def trees(self, case: Case, who: str) -> dict[str, dict[str, list[Any]]]:
         """By name, what lies in its folder on the host; then what lies at the watched paths of the first."""
         hosts = dict(zip(NAMES, [self.theirs] * 2 if who == "theirs" else self.ours, strict=True))
-        found = {name: tree(hosts[name].root / PLACE / name) for name in case.hosts}
+        found = {name: tree(hosts[name].root / PLACE / name, case.unwatched) for name in case.hosts}
         for path in case.watched:
             found[path] = tree(hosts[case.hosts[0]].root / path.lstrip("/"))
         return found
 
 
-def tree(root: Path) -> dict[str, list[Any]]:
+def tree(root: Path, without: tuple[str, ...] = ()) -> dict[str, list[Any]]:
     """Every path at and below a root: its kind and mode, owner and group by number, content or target."""
     if not root.is_dir() or root.is_symlink():
         return {".": _entry(root)} if os.path.lexists(root) else {}
@@ -106,7 +108,9 @@ def tree(root: Path) -> dict[str, list[Any]]:
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(folder, name)
-            found[str(path.relative_to(root))] = _entry(path)
+            name = str(path.relative_to(root))
+            if not name.startswith(tuple(f"{one}/" for one in without)):
+                found[name] = _entry(path)
     return found
 
 

@@ -59,6 +59,7 @@ def kept(folder: Path) -> tuple[Case, dict[str, object]]:
         groups=said.get("groups", {}),
         options=said.get("options", {}),
         watched=tuple(said.get("watched", ())),
+        unwatched=tuple(said.get("unwatched", ())),
         before=said.get("before", ""),
     )
     return case, said

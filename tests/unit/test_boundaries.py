@@ -30,7 +30,7 @@ ONLY_IMPORTERS = {
     "rattler": ("conda/", "lab/", "agent/"),
     "jinja2": (
         *("render", "source", "variables", "filters", "lookups", "sandbox", "template_errors", "template_names"),
-        *("preflight", "secret/watch", "verify/html"),
+        *("preflight", "secret/watch", "report/page"),
     ),
     "prometheus_client": ("verify/metrics",),
     "sqlite3": ("history",),

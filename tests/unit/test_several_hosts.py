@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -458,3 +459,36 @@ def test_over_a_local_connection_only_other_hosts_are_foreign(tmp_path: Path) ->
     assert set(Fleet(tmp_path, own).go(here=Here(local=True)).errors()) == {"a", "b"}
     other = gathering("{file: {path: '{{ hostvars.b.got.stdout }}'}}")
     assert "hostvars[…].got" in Fleet(tmp_path, other).go(here=Here(local=True, own=True)).errors()["a"]
+
+
+FORCED = """\
+- hosts: all
+  {play}
+  tasks:
+    - {{command: change, notify: told}}
+    - {{command: "{{{{ 'false' if inventory_hostname == 'b' else 'true' }}}}"{task}}}
+    - {{command: behind}}
+  handlers: [{{name: told, command: handled}}]
+"""
+
+
+@pytest.mark.parametrize("forced", ["play", "option", ""])
+def test_handlers_that_are_forced_run_on_a_host_that_fails(tmp_path: Path, forced: str) -> None:
+    play = "force_handlers: true" if forced == "play" else "name: x"
+    fleet = Fleet(tmp_path, FORCED.format(play=play, task=""))
+    fleet.run = replace(fleet.run, force_handlers=forced == "option")
+    fleet.go()
+    assert fleet.commands().count("b: handled") == (1 if forced else 0)
+    assert fleet.commands().count("a: handled") == 1
+    assert fleet.errors()["b"].startswith("error: false failed")
+    assert list(fleet.errors()) == ["b"]
+
+
+def test_handlers_that_are_forced_run_on_all_hosts_when_a_failure_is_fatal(tmp_path: Path) -> None:
+    play = "force_handlers: true\n  any_errors_fatal: true"
+    text = FORCED.format(play=play, task=", run_once: true")
+    text = text.replace("'b' else", "'a' else")
+    fleet = Fleet(tmp_path, text).go()
+    assert sorted(line for line in fleet.commands() if "handled" in line) == [f"{host}: handled" for host in HOSTS]
+    assert not [line for line in fleet.commands() if "behind" in line]
+    assert list(fleet.errors()) == ["a"]

@@ -25,6 +25,7 @@ REGISTRY: Dict[str, str] = {
     "deb822_repository": "deb822_repository",
     "dpkg_selections": "dpkg_selections",
     "file": "file",
+    "file_tree": "file_tree",
     "get_url": "get_url",
     "git": "git",
     "gpu": "gpu",

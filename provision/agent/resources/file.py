@@ -37,7 +37,7 @@ class Spec:
     content, which replaces the link, and else it does. `force: false` leaves a file's content that is there.
     `validate`: a command that must succeed for the new content, in a file of its own that `%s` stands for. `recurse`:
     all that is below a directory, links left out, gets owner, group and mode too. The times are `now`, `preserve` or in
-    the form that `access_time_format` and `modification_time_format` state; `touch` sets them to now without being told.
+    the form that `access_time_format` and `modification_time_format` state; `touch` without them sets them to now.
     """
 
     path: str
@@ -76,7 +76,7 @@ class Spec:
         file_times.check(self.modification_time, self.modification_time_format)
 
     @property
-    def times(self) -> List[Optional[str]]:
+    def times(self) -> List[Any]:
         """What is asked for of the times of access and modification: a number of seconds, `now`, or None to keep."""
         given = ((self.access_time, self.access_time_format), (self.modification_time, self.modification_time_format))
         default = "now" if self.state == "touch" else None
@@ -220,12 +220,12 @@ def _directory(spec: Spec, state: State) -> List[Action]:
         return [*_attribute_actions(spec, state), *_below(spec, state)]
     if state.parent == "other":
         _refuse_missing_parent(state)
-    attributes = _attributes(spec, state, 0o755)
-    return [
-        Action(
-            Verb.CREATE, state.path, {"do": "mkdir", **attributes}, after="a directory, mode 0%o\n" % attributes["mode"]
-        )
-    ]
+    wanted = _attributes(spec, state, 0o755)
+    after = "a directory, mode 0%o\n" % wanted["mode"]
+    found = [Action(Verb.CREATE, state.path, {"do": "mkdir", **wanted}, after=after)]
+    if any(one is not None for one in spec.times):
+        found.append(Action(Verb.TOUCH, state.path, {"do": "times", "times": spec.times}))
+    return found
 
 
 def _content(spec: Spec, state: State) -> List[Action]:

@@ -33,7 +33,9 @@ class Spec:
         version: main
 
     `version`: branch, tag or full commit. `depth`: fetch only that many commits. `update: false` leaves a checkout
-    that is there. `timeout` is in seconds, for fetching.
+    that is there; `clone: false` makes none. `force` with `delete_data: true` overwrites local changes and leaves local
+    commits behind. `key_file`: the private key for ssh; `accept_newhostkey`: a host that ssh does not know is trusted the
+    first time. `timeout` is in seconds, for fetching.
     """
 
     repo: str
@@ -44,6 +46,12 @@ class Spec:
     update: bool = True
     recursive: bool = True
     timeout: float = 1800.0
+    clone: bool = True
+    force: bool = False
+    delete_data: bool = False
+    key_file: Optional[str] = None
+    accept_newhostkey: bool = False
+    ssh_opts: Optional[str] = None
 
     def __post_init__(self) -> None:
         if not self.dest.startswith("/"):
@@ -54,6 +62,8 @@ class Spec:
                 raise ValueError("%s %r is none" % (name, value))
         if self.depth is not None and self.depth < 1:
             raise ValueError("depth is a number over 0")
+        if self.key_file is not None and not self.key_file.startswith("/"):
+            raise ValueError("key_file is an absolute path")
         _check_repository(self.repo)
 
 
@@ -108,7 +118,10 @@ def decide(spec: Spec, state: State) -> List[Action]:
         )
     if state.head == state.wanted and state.url == spec.repo:
         return []
-    _refuse_losses(spec, state)
+    if state.head is None and not spec.clone:
+        return []
+    if not (spec.force and spec.delete_data):
+        _refuse_losses(spec, state)
     arguments = {"spec": spec, "wanted": state.wanted, "reference": state.reference, "new": state.kind != "checkout"}
     verb = Verb.CREATE if state.head is None else Verb.CHANGE
     before = None if state.head is None else _shown(state.url, state.head)
@@ -120,11 +133,14 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     spec: Spec = action.arguments["spec"]
     if action.arguments["new"]:
         _must(spec, _run(system, spec, ["git", "init", "--quiet", spec.dest], _ASK_DEADLINE))
-    before = checkout.head(spec.dest)
+    before, forced = checkout.head(spec.dest), ["--force"] if spec.force and spec.delete_data else []
     _set_remote(spec, system)
     _fetch(spec, action.arguments["wanted"], action.arguments["reference"], system, emit)
     _must(
-        spec, _git(system, spec, "checkout", "--quiet", "--detach", action.arguments["wanted"], deadline=spec.timeout)
+        spec,
+        _git(
+            system, spec, "checkout", "--quiet", *forced, "--detach", action.arguments["wanted"], deadline=spec.timeout
+        ),
     )
     _must(spec, _git(system, spec, "update-ref", _DEPLOYED, action.arguments["wanted"]))
     if spec.recursive and os.path.exists(os.path.join(spec.dest, ".gitmodules")):
@@ -145,7 +161,10 @@ def _refuse_losses(spec: Spec, state: State) -> None:
         raise Refusal(
             "checkout `%s` has local changes" % spec.dest,
             "these files would be overwritten:\n%s%s" % (listed, more),
-            "commit and push them, or `git stash` them there, then run again",
+            "commit and push them, or `git stash` them there, then run again; to lose them, write `force: true` with "
+            "`delete_data: true`"
+            if spec.force
+            else "commit and push them, or `git stash` them there, then run again",
         )
     if state.local:
         raise Refusal(
@@ -237,7 +256,7 @@ def _git(
 
 def _run(system: System, spec: Spec, argv: List[str], deadline: float, emit: Optional[Emit] = None) -> Completed:
     try:
-        return system.run(argv, timeout=deadline, environment=_environment(), emit=emit)
+        return system.run(argv, timeout=deadline, environment=_environment(spec), emit=emit)
     except FileNotFoundError:
         why, hint = "it checks out `%s`" % spec.dest, "install the package `git`"
         raise Refusal("there is no `git` on this host", why, hint) from None
@@ -258,11 +277,17 @@ def _must(spec: Spec, done: Completed) -> Completed:
     raise Refusal("`git %s` failed for `%s`" % (word, spec.dest), why, hint)
 
 
-def _environment() -> Dict[str, str]:
+def _environment(spec: Spec) -> Dict[str, str]:
+    ssh = ["ssh", "-o", "BatchMode=yes"]
+    if spec.key_file:
+        ssh += ["-i", spec.key_file, "-o", "IdentitiesOnly=yes"]
+    if spec.accept_newhostkey:
+        ssh += ["-o", "StrictHostKeyChecking=accept-new"]
+    command = " ".join("'%s'" % word.replace("'", "'\\''") if " " in word or "'" in word else word for word in ssh)
     return {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": "http:https:ssh:file",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+        "GIT_SSH_COMMAND": command + (" " + spec.ssh_opts if spec.ssh_opts else ""),
     }
 
 

@@ -24,6 +24,7 @@ class Spec:
     name: str
     gid: Optional[int] = None
     system: bool = False
+    non_unique: bool = False
     state: str = "present"
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
     if spec.state == "absent":
         gone = Action(Verb.REMOVE, target, {"argv": ["groupdel", spec.name]}, before="gid: %s\n" % state.gid)
         return [] if state.gid is None else [gone]
-    number = [] if spec.gid is None else ["--gid", str(spec.gid)]
+    number = [] if spec.gid is None else ["--gid", str(spec.gid), *(["--non-unique"] if spec.non_unique else [])]
     if state.gid is None:
         argv = ["groupadd", *(["--system"] if spec.system else []), *number, spec.name]
         return [Action(Verb.CREATE, target, {"argv": argv}, after="a group\n")]

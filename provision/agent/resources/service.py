@@ -30,6 +30,8 @@ class Spec:
     state: Optional[str] = None
     enabled: Optional[bool] = None
     daemon_reload: bool = False
+    daemon_reexec: bool = False
+    masked: Optional[bool] = None
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith("-") or any(character in self.name for character in "/ \t\n*?["):
@@ -59,7 +61,11 @@ def observe(spec: Spec, system: System) -> State:
 
 def decide(spec: Spec, state: State) -> List[Action]:
     """What brings the unit into its state; `restarted` and `reloaded` are done every time. Refusal for no such unit."""
-    found = []
+    found = [_action(Verb.RUN, spec, "daemon-reexec")] if spec.daemon_reexec else []
+    is_masked = "masked" in (state.shown.get("LoadState"), state.shown.get("UnitFileState"))
+    if spec.masked is not None and spec.masked != is_masked:
+        word, now, then = ("mask", "", "masked") if spec.masked else ("unmask", "masked", "")
+        found.append(_action(Verb.CHANGE, spec, word, now, then))
     if spec.daemon_reload and state.shown.get("NeedDaemonReload") == "yes":
         found.append(_action(Verb.CHANGE, spec, "daemon-reload"))
     elif state.shown.get("LoadState") == "not-found" and not state.pending and (spec.state or spec.enabled is not None):
@@ -78,7 +84,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     """One `systemctl` call."""
     word = action.arguments["do"]
-    if word == "daemon-reload":
+    if word in ("daemon-reload", "daemon-reexec"):
         systemd.control(system, word)
     else:
         systemd.control(system, word, action.arguments["name"])

@@ -29,10 +29,14 @@ class Spec:
     follow: bool = False
     get_checksum: bool = True
     checksum_algorithm: str = "sha1"
+    get_mime: bool = False
+    get_attributes: bool = False
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
             raise ValueError("path %r is no absolute path" % self.path)
+        if self.get_mime or self.get_attributes:
+            raise ValueError("`get_mime` and `get_attributes` can only be false: no program is started for a look")
         if self.checksum_algorithm not in _ALGORITHMS:
             raise ValueError("checksum_algorithm is one of %s" % ", ".join(_ALGORITHMS))
 

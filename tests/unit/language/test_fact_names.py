@@ -78,7 +78,8 @@ def test_shapes_of_this_host() -> None:
     variables = fact_variables(gather(GROUPS))
     kinds = {
         "all_ipv4_addresses": list, "cmdline": dict, "date_time": dict, "devices": dict, "env": dict,
-        "interfaces": list, "is_chroot": bool, "lo": dict, "lsb": dict, "memfree_mb": int, "mounts": list, "processor": list,
+        "interfaces": list, "is_chroot": bool, "lo": dict, "lsb": dict, "memfree_mb": int, "mounts": list,
+        "processor": list,
         "processor_cores": int, "processor_count": int, "processor_vcpus": int, "python": dict, "swaptotal_mb": int,
         "uptime_seconds": int, "virtualization_role": str, "virtualization_type": str,
     }  # fmt: skip
