@@ -68,7 +68,6 @@ retry_files_enabled = False
 localhost_warning = False
 nocows = True
 interpreter_python = /usr/bin/python3
-gathering = explicit
 stdout_callback = ansible.builtin.minimal
 forks = 8
 timeout = 60

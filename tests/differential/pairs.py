@@ -78,15 +78,12 @@ class Pair:
         return {"all": {"vars": variables, "hosts": hosts, "children": dict(case.groups)}}
 
     def clean(self, case: Case) -> None:
-        """Take away what a case before has left: its folders, and what this tool keeps of it on hosts."""
+        """Take away what was left before: folders of names, and what this tool keeps of runs on hosts."""
         for host in (self.theirs, *self.ours):
             if case.before:
                 host.run(["sh", "-c", case.before], check=False)
             shutil.rmtree(host.root / PLACE, ignore_errors=True)
             shutil.rmtree(host.root / "var/lib/provision/journal", ignore_errors=True)
-            for path in case.watched:
-                place = host.root / path.lstrip("/")
-                shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink(missing_ok=True)
         for name in case.hosts:
             for host in (self.theirs, self.ours[NAMES.index(name)]):
                 (host.root / PLACE / name).mkdir(parents=True)

@@ -25,7 +25,8 @@ PLAY = """\
     - shell: "{{ 'sleep 1;' if inventory_hostname == 'gpu-01' else '' }} hostname; date +%s.%N"
       register: own
     - copy:
-        content: "{{ first.stdout }} {{ own.stdout_lines[0] }} {{ hostvars['gpu-01'].own.stdout_lines[0] | default('-') }}"
+        content: >-
+          {{ first.stdout }} {{ own.stdout_lines[0] }} {{ hostvars['gpu-01'].own.stdout_lines[0] | default('-') }}
         dest: "{{ folder }}/{{ inventory_hostname }}"
       delegate_to: localhost
 - hosts: gpu-01:gpu-02

@@ -13,6 +13,7 @@ import pytest
 
 from provision.agent.protocol import End, HostEvent, Ready, Result, Step
 from provision.board import Board
+from provision.compile import handler_id
 from provision.delegation import Delegates
 from provision.events import Event, HostFailed, HostUnreachable, StepEnded
 from provision.inventory import load_inventory
@@ -42,7 +43,7 @@ class Agent:
     def __init__(self, host: str, fleet: Fleet) -> None:
         self.host, self.fleet = host, fleet
         self.sent = self.received = 0
-        self._events: list[HostEvent] = [Ready({"user": "root", "hostname": f"{host}.example"}, [])]
+        self._events: list[HostEvent] = [Ready({"user": "root", "hostname": f"{host}.example"}, list(fleet.pending))]
         self._halted = False
 
     def run(self, batch: int, steps: Sequence[Step], blobs: Any) -> None:
@@ -84,6 +85,7 @@ class Fleet:
         self.steps: list[tuple[str, Step]] = []
         self.forgotten: list[str] = []
         self.events: list[Event] = []
+        self.pending: list[str] = []
         self.stopped = ""
         self.never: list[str] = []
 
@@ -492,3 +494,16 @@ def test_handlers_that_are_forced_run_on_all_hosts_when_a_failure_is_fatal(tmp_p
     assert sorted(line for line in fleet.commands() if "handled" in line) == [f"{host}: handled" for host in HOSTS]
     assert not [line for line in fleet.commands() if "behind" in line]
     assert list(fleet.errors()) == ["a"]
+
+
+def test_handlers_that_an_earlier_run_left_run_in_their_own_plays_and_waves(tmp_path: Path) -> None:
+    text = """\
+- {name: first, hosts: all, tasks: [{command: one}], handlers: [{name: told, command: handled first}]}
+- {name: second, hosts: all, serial: 2, tasks: [{command: two}], handlers: [{name: told, command: handled second}]}
+"""
+    fleet = Fleet(tmp_path, text)
+    fleet.pending = [handler_id(play, play.handlers[0]) for play in fleet.plays]
+    fleet.go()
+    for host in HOSTS:
+        own = [line.removeprefix(f"{host}: ") for line in fleet.commands() if line.startswith(host)]
+        assert own == ["one", "handled first", "two", "handled second"]
