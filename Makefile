@@ -3,13 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ORACLE := .venv-oracle
 
-.PHONY: demo test check test-more bench clean
+.PHONY: demo test check test-more differential bench clean
 
 demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine and runs the main job on it, twice
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
 
-test: check                   ## everything; the part with hosts boots labs of its own
+test: check $(ORACLE)/.installed  ## everything; the part with hosts boots labs of its own
 	bash tests/prerequisites.sh sshd sudo faketime
 	$(BIN)/pytest -m "lab or slow"
 
@@ -24,6 +25,10 @@ test-more: $(STAMP)           ## long comparisons
 	PROVISION_KILLS=10 $(BIN)/pytest tests/lab/test_main_job.py -k kill_9
 	$(BIN)/python bench/converged.py --hosts 8
 
+differential: $(STAMP) $(ORACLE)/.installed  ## ansible-core and this tool over 200 inventories and 100 plays, compared
+	bash tests/prerequisites.sh git sshd sudo
+	PROVISION_INVENTORIES=200 PROVISION_PLAYBOOKS=100 $(BIN)/pytest tests/differential
+
 bench: $(STAMP)               ## what a run costs that finds nothing to do, beside plain ssh; fails when a bound is missed
 	$(BIN)/python bench/converged.py --hosts 8 --bounds
 	$(BIN)/python bench/verify.py --hosts 32 --bounds
@@ -34,5 +39,11 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lab,test]'
 	@touch $(STAMP)
 
+$(ORACLE)/.installed: Makefile
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
+	python3 -m venv $(ORACLE)
+	$(ORACLE)/bin/pip install --quiet --disable-pip-version-check 'ansible-core>=2.19,<2.20'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -94,6 +94,7 @@ def execute(job: Job, report: Report) -> None:
         for close in cast.closing:
             close()
     _close_bastions()
+    job.run.renderer.kept.keep()
     emit(RunEnded(time.monotonic() - begun, interrupted))
     report.close()
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from types import CodeType
 from typing import Any, Protocol
 
 import jinja2
 from jinja2.exceptions import SecurityError
 from jinja2.utils import missing
 
+from provision.compiled_templates import CompiledTemplates
 from provision.errors import Mark, ProvisionError
 from provision.sandbox import (
     Missing,
@@ -89,6 +91,7 @@ class Renderer:
         self._globals = dict(self._environments[_VALUE].globals)
         self._compiled: dict[tuple[str, Mode, bool], jinja2.Template] = {}
         self._names: dict[str, NamesOf] = {}
+        self.kept = CompiledTemplates()
         self.facts: set[str] = set()
         """Names that the checked templates use and facts may give."""
 
@@ -147,16 +150,34 @@ class Renderer:
                 self.facts.add(name)
             return NamesOf.only(name)
         if found is None:
-            try:
-                tree = self._environment(mode).parse(template)
-                for kind, name, line in unknown_words(tree):
-                    raise unknown_word(kind, name, line, template)
-                self._compile(template, mode)
-            except jinja2.TemplateSyntaxError as error:
-                raise syntax(error, template) from None
-            found = self._names[str(template)] = NamesOf.of(tree, frozenset(self._globals))
+            found = self._names[str(template)] = self._known(template, mode) or self._parsed(template, mode)
             self.facts.update(facts_in(found.origins))
         return found
+
+    def _known(self, template: Template, mode: Mode) -> NamesOf | None:
+        """What an earlier run found of the same text, with its code."""
+        found = self.kept.find(mode, template) if not secrets_exist() else None
+        if found is None:
+            return None
+        self._compiled[str(template), mode, False] = _loaded(self._environment(mode), found[0])
+        return NamesOf(*found[1])
+
+    def _parsed(self, template: Template, mode: Mode) -> NamesOf:
+        environment = self._environment(mode)
+        try:
+            tree = environment.parse(template)
+            for kind, name, line in unknown_words(tree):
+                raise unknown_word(kind, name, line, template)
+            names = NamesOf.of(tree, frozenset(self._globals))
+            if secrets_exist():
+                self._compile(template, mode)
+                return names
+            code = environment.compile(str(template))
+        except jinja2.TemplateSyntaxError as error:
+            raise syntax(error, template) from None
+        self._compiled[str(template), mode, False] = _loaded(environment, code)
+        self.kept.add(mode, template, code, (names.needed, names.asked, names.origins))
+        return names
 
     def global_value(self, name: str) -> Any:
         return self._globals.get(name, missing)
@@ -186,10 +207,10 @@ class Renderer:
                 return _plain(value)
             watched = secrets_exist()
             value = _execute(self._compile(template, mode, watched), names, isinstance(mode, str))
-            if watched or not secrets_exist():
-                return value
-            # a secret came up while it was rendered: now it is looked for
-            return _execute(self._compile(template, mode, True), names, isinstance(mode, str))
+            if not watched and secrets_exist():
+                # a secret came up while it was rendered: now it is looked for
+                value = _execute(self._compile(template, mode, True), names, isinstance(mode, str))
+            return _ended(value, template) if mode == _VALUE and template[-1:] == "\n" else value
         except jinja2.TemplateSyntaxError as error:
             raise syntax(error, template) from None
         except MissingName as error:
@@ -203,6 +224,10 @@ class Renderer:
             raise failed(error, template, f"the sandbox forbids it: {error}") from None
         except Exception as error:
             raise failed(error, template, str(error) or type(error).__name__) from None
+
+
+def _loaded(environment: jinja2.Environment, code: CodeType) -> jinja2.Template:
+    return environment.template_class.from_code(environment, code, environment.make_globals(None))
 
 
 def _undefined(error: MissingName, template: Template, names: Names) -> ProvisionError:
@@ -232,6 +257,15 @@ def _execute(template: jinja2.Template, names: Names, native: bool) -> Any:
         return made_of_secrets(value) if names.touched else value
     finally:
         names.touched = names.touched or before
+
+
+def _ended(value: Any, template: str) -> Any:
+    """A text with as many ends of lines as its template has; other values have none."""
+    if not isinstance(value, str):
+        return value
+    lacking = (len(template) - len(template.rstrip("\n"))) - (len(value) - len(value.rstrip("\n")))
+    ended = value + "\n" * lacking
+    return Secret(ended) if type(value) is Secret else ended
 
 
 def _plain(value: Any) -> Any:

@@ -188,8 +188,8 @@ _FUNCTIONS = {"lookup": _lookup, "query": _query, "q": _query, "undef": _undef, 
 
 
 def value_environment() -> jinja2.Environment:
-    """For values: a template that is one expression keeps its type."""
-    return _prepared(_ValueSandbox(**_OPTIONS))
+    """For values: a template that is one expression keeps its type, also with a line's end after it, as in Ansible."""
+    return _prepared(_ValueSandbox(**{**_OPTIONS, "keep_trailing_newline": False}))
 
 
 def expression_environment() -> jinja2.Environment:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["write_whole", "write_whole_bytes"]
 
 
 def write_whole(path: Path, text: str, *, mode: int | None = None, durable: bool = True) -> None:
@@ -14,12 +14,17 @@ def write_whole(path: Path, text: str, *, mode: int | None = None, durable: bool
 
     `mode` None: that of the file that is there, else 0644. `durable`: it survives a crash of this machine, too.
     """
+    write_whole_bytes(path, text.encode("utf-8", "surrogateescape"), mode=mode, durable=durable)
+
+
+def write_whole_bytes(path: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+    """As `write_whole`, of bytes."""
     path = path.resolve()
     seen = path.stat() if path.exists() else None
     descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             if seen and os.geteuid() == 0:
                 os.fchown(descriptor, seen.st_uid, seen.st_gid)

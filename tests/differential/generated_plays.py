@@ -399,7 +399,7 @@ def plays(draw: st.DrawFn) -> Case:
     handlers = _handlers(play)
     body: dict[str, Any] = {"name": "p", "hosts": "all", "gather_facts": False}
     body["vars"] = {name: play.one_of(values) for name, values in VARIABLES.items()}
-    for word, value in (("serial", 1), ("any_errors_fatal", True), ("force_handlers", True)):
+    for word, value in (("serial", 1), ("force_handlers", True)):
         if play.chance(8) and (len(hosts) > 1 or word == "force_handlers"):
             body[word] = value
     sub = {"name": "sub", "file": {"path": "{{ base }}/sub", "state": "directory", "mode": "0755"}, "tags": "always"}
