@@ -6,6 +6,7 @@ taken, no texts. Modules of collections are listed here by hand, since ansible-c
 
 from __future__ import annotations
 
+import importlib
 import json
 import pkgutil
 import subprocess
@@ -36,29 +37,25 @@ OTHERS = (
 """Well-known modules of collections; of them the name alone is known."""
 
 
+KINDS = {
+    "play": ("play", "Play"),
+    "task": ("task", "Task"),
+    "block": ("block", "Block"),
+    "role": ("role.include", "RoleInclude"),
+    "loop_control": ("loop_control", "LoopControl"),
+}
 INNER = ("async_val", "loop_with")
 """Fields that no playbook has under this name."""
 
 
 def main() -> None:
     """Print the file."""
-    from ansible.playbook.block import Block
-    from ansible.playbook.loop_control import LoopControl
-    from ansible.playbook.play import Play
-    from ansible.playbook.role.include import RoleInclude
-    from ansible.playbook.task import Task
-    from ansible.release import __version__
-
-    print(f"# Made by bench/ansible_words.py from ansible-core {__version__}; do not edit.\n# `name = aliases`\n")
+    version = importlib.import_module("ansible.release").__version__
+    print(f"# Made by bench/ansible_words.py from ansible-core {version}; do not edit.\n# `name = aliases`\n")
     print("[keywords]")
-    for name, kind in (
-        ("play", Play),
-        ("task", Task),
-        ("block", Block),
-        ("role", RoleInclude),
-        ("loop_control", LoopControl),
-    ):
-        print(f"{name} = {json.dumps(sorted(word for word in kind.fattributes if word not in INNER))}")
+    for name, (place, kind) in KINDS.items():
+        fields = getattr(importlib.import_module(f"ansible.playbook.{place}"), kind).fattributes
+        print(f"{name} = {json.dumps(sorted(word for word in fields if word not in INNER))}")
     print(f"\n[modules]\nknown = {json.dumps(sorted({*_core(), *COLLECTIONS, *OTHERS.split()}), indent=2)}")
     documents = _documents()
     for module in sorted({*MODULES, *COLLECTIONS}):
@@ -69,9 +66,8 @@ def main() -> None:
 
 
 def _core() -> set[str]:
-    import ansible.modules
-
-    return {module.name for module in pkgutil.iter_modules(ansible.modules.__path__) if not module.name.startswith("_")}
+    path = importlib.import_module("ansible.modules").__path__
+    return {module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")}
 
 
 def _documents() -> dict[str, dict[str, list[str]]]:

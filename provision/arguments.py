@@ -114,7 +114,17 @@ def _limits(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
 def _unknown_option(word: str, key: Any, arguments: Mapping, known: Map[str, Any]) -> ProvisionError | None:
     if key in known:
         return None
+    from provision import ansible_names
+
     aliases = MODULES[word].aliases if word in MODULES else {}
+    refused = ansible_names.option(word, str(key))
+    if refused is not None:
+        return ProvisionError(
+            f"`{key}` is an option of Ansible's `{word}` that is not supported",
+            where=arguments.key_mark(key),
+            cause=refused.why,
+            hint=refused.instead,
+        )
     hint = nearest(str(key), {*known, *aliases}) or "it has " + ", ".join(f"`{name}`" for name in sorted(known))
     return ProvisionError(f"`{word}` has no option `{key}`", where=arguments.key_mark(key), hint=hint)
 

@@ -272,6 +272,10 @@ class FactVariables(Mapping[str, Any]):
     def __len__(self) -> int:
         return 2 + len(self._named)
 
+    def __bool__(self) -> bool:
+        # else all facts are made in order to be counted
+        return True
+
 
 def fact_variables(facts: Facts) -> FactVariables:
     """The variables that a host's facts give."""

@@ -140,6 +140,14 @@ def _unknown(key: Any, item: Mapping, has_word: bool) -> ProvisionError:
         return ProvisionError(
             f"`{key}` is not supported yet", where=item.key_mark(key), context=described(item), hint=hint
         )
+    if not has_word and (refused := _module_refused(str(key))):
+        return ProvisionError(
+            f"`{modules.canonical(str(key))}` is a module of Ansible that is not supported",
+            where=item.key_mark(key),
+            context=described(item),
+            cause=refused[0],
+            hint=refused[1],
+        )
     known = _TASK_WORDS if has_word else _TASK_WORDS | modules.known_words()
     error = unknown_keyword(key, item, described(item), known)
     if has_word or not error.summary.startswith("unknown"):
@@ -147,6 +155,13 @@ def _unknown(key: Any, item: Mapping, has_word: bool) -> ProvisionError:
     return ProvisionError(
         f"`{key}` is no keyword and no resource", where=error.where, context=error.context, hint=error.hint
     )
+
+
+def _module_refused(key: str) -> tuple[str, str] | None:
+    from provision import ansible_names
+
+    found = ansible_names.module(modules.canonical(key))
+    return None if found is None else (found.why, found.instead)
 
 
 def described(item: Mapping) -> str:

@@ -79,7 +79,10 @@ _APT = {
 _EDITED = {"dest": "path", "destfile": "path", "name": "path"}
 _PASSWORD = {"password": "url_password"}
 _UNPACKED = frozenset(("src_blob", "listing_blob"))
-_SERVICE = {"daemon-reload": "daemon_reload", "unit": "name", "service": "name"}
+_STAT = {**_PATH, **dict.fromkeys(("checksum", "checksum_algo"), "checksum_algorithm")}
+_STAT |= dict.fromkeys(("attr", "attributes"), "get_attributes")
+_STAT |= dict.fromkeys(("mime", "mime_type", "mime-type"), "get_mime")
+_SERVICE = {"daemon-reload": "daemon_reload", "daemon-reexec": "daemon_reexec", "unit": "name", "service": "name"}
 _ENVIRONMENT: dict[str, Any] = {
     "file": str,
     "keep": int,
@@ -133,7 +136,7 @@ MODULES: dict[str, Module] = {
     "replace": Module("replace", _EDITED, required=("path", "regexp")),
     "service": Module("service", _SERVICE),
     "shell": Module("shell", free_form="cmd", required=("cmd",)),
-    "stat": Module("stat", _PATH, required=("path",)),
+    "stat": Module("stat", _STAT, required=("path",)),
     "survey": Module("survey", written=False),
     "sysctl": Module("sysctl", {"key": "name", "val": "value"}, required=("name",)),
     "systemd": Module("service", _SERVICE),
@@ -141,7 +144,7 @@ MODULES: dict[str, Module] = {
     "template": Module("file", {"dest": "path"}, _CONTENT, {"src": str, **_JINJA}, required=("path", "src")),
     "unarchive": Module("unarchive", {}, _UNPACKED, required=("src", "dest")),
     "uri": Module("uri", {"user": "url_username", **_PASSWORD}, required=("url",)),
-    "user": Module("user", {"user": "name"}, required=("name",)),
+    "user": Module("user", {"user": "name", "createhome": "create_home"}, required=("name",)),
     "wait_for": Module("wait_for"),
 }
 

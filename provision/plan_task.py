@@ -290,7 +290,7 @@ class _Planner:
         for key, value in task.arguments.items():
             scope.touched = False
             values[key] = scope.render(value)
-            if key == "secrets" or (key in _SECRET_OPTIONS and values[key] != OMIT):
+            if values[key] and (key == "secrets" or (key in _SECRET_OPTIONS and values[key] != OMIT)):
                 values[key] = _learned(values[key])
                 sensitive = sensitive or bool(values[key])
             sensitive = sensitive or scope.touched or holds_secret(values[key])

@@ -367,17 +367,20 @@ def _wrong(model: type[Keywords], content: Mapping, what: str, words: Sequence[s
 def unknown_keyword(key: Any, content: Mapping, what: str, words: set[str]) -> ProvisionError:
     """A keyword that does not exist, or that is Ansible's and not supported yet."""
     where = content.key_mark(key)
-    if key == "local_action":
-        return ProvisionError(
-            "`local_action` is not supported",
-            where=where,
-            context=what,
-            hint="write the task as any other, with `delegate_to: localhost`",
-        )
-    if key in UNSUPPORTED:
-        return ProvisionError(f"`{key}` is not supported yet", where=where, context=what)
     if isinstance(key, str) and key.startswith("with_"):
         return ProvisionError(f"`{key}` is not supported", where=where, context=what, hint="use `loop`")
+    from provision import ansible_names
+
+    refused = ansible_names.keyword(str(key))
+    if refused or key in UNSUPPORTED:
+        cause, hint = (refused.why, refused.instead) if refused else ("", "")
+        return ProvisionError(
+            f"`{key}` is a keyword of Ansible that is not supported here",
+            where=where,
+            context=what,
+            cause=cause,
+            hint=hint,
+        )
     return ProvisionError(f"unknown keyword `{key}`", where=where, context=what, hint=nearest(str(key), words))
 
 

@@ -17,6 +17,7 @@ from provision import fact_names, variant_files
 from provision.agent.record import record
 from provision.apart import delegated
 from provision.clashes import UNKNOWN, clashes, item_scopes
+from provision.copied import jinja_options
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.modules import DIRECTIVES
 from provision.plan_task import ARGUMENT_WORDS, secret_argument
@@ -116,14 +117,17 @@ def _files(play: Play, run: Run) -> Iterator[ProvisionError]:
         try:
             path = find_file(task, play.directory, "templates" if task.module == "template" else "files", source)
             if task.module == "template":
-                run.renderer.check(_file_template(path), native=False)
+                _checked_file(run.renderer, task, path)
         except ProvisionError as error:
             yield error
 
 
-def _file_template(path: Path) -> Template:
-    text = read_text(path)
-    return Template(text, Mark(str(path), 1, 1), text)
+def _checked_file(renderer: Renderer, task: Task, path: Path) -> list[tuple[Any, NamesOf]]:
+    """What a template file needs, read with the options that the task gives; none where these are templates."""
+    options, _, _ = jinja_options(task, dict(task.arguments))
+    if any(isinstance(value, Template) for value in options.values()):
+        return []
+    return [renderer.check_text(read_text(path), str(path), options)]
 
 
 @record(slots=True)
@@ -197,10 +201,10 @@ class _Names:
         if task.module != "template" or not isinstance(source, str) or isinstance(source, Template):
             return []
         try:
-            template = _file_template(find_file(task, self.play.directory, "templates", source))
+            path = find_file(task, self.play.directory, "templates", source)
         except ProvisionError:
             return []
-        return [(template, self.renderer.check(template, native=False))]
+        return _checked_file(self.renderer, task, path)
 
     def need(
         self,

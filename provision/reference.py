@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from provision import ansible_names as names
 from provision import filters, modules
 from provision.playbook import (
-    UNSUPPORTED,
     FileSystem,
     Keywords,
     LoopControl,
@@ -39,6 +39,13 @@ _KEYWORDS = (
     ("`filesystem` of shared_data", FileSystem),
     ("Link of shared_data", SharedLink),
 )
+_PLACES: tuple[tuple[str, type[Keywords]], ...] = (
+    ("play", PlayKeywords),
+    ("task", TaskKeywords),
+    ("block", TaskKeywords),
+    ("role", RoleEntry),
+    ("loop_control", LoopControl),
+)
 _INTRODUCTION = """# Playbook reference
 
 Made from the models by `python -m provision.reference`; do not edit. What the words are for is in the
@@ -54,7 +61,7 @@ def reference() -> str:
     parts += [_resource(words) for words in _same_words()]
     parts += [["## Directives", "They only think; no host is asked."]]
     parts += [_directive(word) for word in sorted(modules.DIRECTIVES)]
-    parts += [_words()]
+    parts += [_words(), _ansible()]
     return "\n\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -121,8 +128,51 @@ def _words() -> Iterator[str]:
     yield "These lookups: " + _listed(filters.LOOKUPS) + "."
     for kind, refused in filters.REFUSED.items():
         yield f"Each {kind} of these is refused, with the reason: " + _listed(refused) + "."
-    yield "## Refused"
-    yield "Words of Ansible that are known and not supported: " + _listed(UNSUPPORTED) + "."
+
+
+def _ansible() -> Iterator[str]:
+    """Every keyword, module and option of Ansible that the language is about: supported, or why not."""
+    yield "## Ansible's words"
+    yield "Every keyword, module and option of Ansible's set (names as of ansible-core 2.19), supported or not."
+    yield "### Ansible's keywords"
+    rows = [
+        (f"`{word}`", where, *_keyword(word, model)) for where, model in _PLACES for word in names.keywords()[where]
+    ]
+    yield _ansible_table("keyword | of", rows)
+    for word in sorted(filter(_tabled, [*modules.MODULES, *modules.DIRECTIVES])):
+        yield f"### Ansible's {word}"
+        yield _ansible_table("option", [(f"`{own}`", *_option(word, own)) for own in names.options(word)])
+    yield "### Ansible's other modules"
+    others = [word for word in names.known_modules() if names.module(word) is not None]
+    yield _ansible_table("module", [(f"`{word}`", *_refusal(names.module(word))) for word in others])
+
+
+def _tabled(word: str) -> bool:
+    return bool(names.options(word)) and modules.is_word(word) and word != "systemd"
+
+
+def _keyword(word: str, model: type[Keywords]) -> tuple[str, str]:
+    supported = word in model.words() or word == "block"
+    return ("yes", "") if supported else _refusal(names.keyword(word))
+
+
+def _option(word: str, name: str) -> tuple[str, str]:
+    module = modules.MODULES.get(word)
+    written = module.aliases.get(name, name) if module else name
+    if written not in modules.options(word):
+        return _refusal(names.option(word, name))
+    return "yes", "" if written == name else f"here also `{written}`"
+
+
+def _refusal(refused: names.Refused | None) -> tuple[str, str]:
+    found = refused or names.Refused()
+    return "no", "; ".join(part for part in (found.why, found.instead) if part)
+
+
+def _ansible_table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
+    columns = head.count("|") + 3
+    cells = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"| {head} | supported | |", "|" + "---|" * columns, *cells])
 
 
 def kind_words(kind: Any) -> str:

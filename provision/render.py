@@ -90,7 +90,7 @@ class Renderer:
         self._environments: dict[Mode, jinja2.Environment] = {_VALUE: value_environment()}
         self._globals = dict(self._environments[_VALUE].globals)
         self._compiled: dict[tuple[str, Mode, bool], jinja2.Template] = {}
-        self._names: dict[str, NamesOf] = {}
+        self._names: dict[tuple[Mode, str], NamesOf] = {}
         self.kept = CompiledTemplates()
         self.facts: set[str] = set()
         """Names that the checked templates use and facts may give."""
@@ -126,31 +126,32 @@ class Renderer:
 
         `options` are Jinja's, such as `lstrip_blocks`; a first line `#jinja2: lstrip_blocks: True` says the same.
         """
-        given, first = dict(options or {}), 1
-        header = _OPTIONS.match(content)
-        if header:
-            given |= _options(header[1], file)
-            content, first = content[header.end() :], 2
+        template, mode = _of_file(content, file, options)
         names.touched = names.touched or isinstance(content, Secret)
-        template = Template(content, Mark(file, first, 1), content)
-        return self._run(template, names, tuple(sorted(given.items())))  # type: ignore[no-any-return]
+        return self._run(template, names, mode)  # type: ignore[no-any-return]
 
-    def check(self, template: Template, *, native: bool = True) -> NamesOf:
+    def check(self, template: Template) -> NamesOf:
         """What a template needs, found without rendering it; raises ProvisionError where it does not parse."""
-        return self._check(template, _VALUE if native else ())
+        return self._check(template, _VALUE)
+
+    def check_text(self, content: str, file: str, options: Mapping[str, Any] | None = None) -> tuple[Template, NamesOf]:
+        """As `check`, of a template file, read as `text` reads it."""
+        template, mode = _of_file(content, file, options)
+        return template, self._check(template, mode)
 
     def check_expression(self, expression: str, where: Mark) -> NamesOf:
         """As `check`, of a bare expression."""
         return self._check(_expression(expression, where), _EXPRESSION)
 
     def _check(self, template: Template, mode: Mode) -> NamesOf:
-        found = self._names.get(template)
+        key = (mode, str(template))
+        found = self._names.get(key)
         if found is None and mode == _VALUE and (name := self._name(template)):
             if name.startswith("ansible_"):
                 self.facts.add(name)
             return NamesOf.only(name)
         if found is None:
-            found = self._names[str(template)] = self._known(template, mode) or self._parsed(template, mode)
+            found = self._names[key] = self._known(template, mode) or self._parsed(template, mode)
             self.facts.update(facts_in(found.origins))
         return found
 
@@ -296,6 +297,16 @@ _JINJA_OPTIONS = frozenset(
         "keep_trailing_newline",
     )
 )
+
+
+def _of_file(content: str, file: str, options: Mapping[str, Any] | None) -> tuple[Template, Mode]:
+    """A file's text without the first line that says how to read it, and how it is read."""
+    given, first = dict(options or {}), 1
+    header = _OPTIONS.match(content)
+    if header:
+        given |= _options(header[1], file)
+        content, first = content[header.end() :], 2
+    return Template(content, Mark(file, first, 1), content), tuple(sorted(given.items()))
 
 
 def _options(line: str, file: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from, nor state errors for the operator.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from typing import Any
 
 import jinja2
@@ -32,6 +32,7 @@ __all__ = [
     "NamesContext",
     "expression_environment",
     "joined",
+    "shown",
     "text_environment",
     "value_environment",
 ]
@@ -50,8 +51,10 @@ class MissingName(jinja2.UndefinedError):
 class Missing(jinja2.StrictUndefined):
     """Fails when used, as in Ansible also through attributes, unless `default` or `is defined` asks first."""
 
-    __slots__ = ("cause",)
+    __slots__ = ("cause", "inside")
     cause: ProvisionError | None
+    inside: bool
+    """Something in a list or mapping is undefined: as in Ansible the whole is defined, but cannot be used."""
 
     def __init__(
         self,
@@ -60,10 +63,12 @@ class Missing(jinja2.StrictUndefined):
         name: str | None = None,
         exc: Any = jinja2.UndefinedError,
         cause: ProvisionError | None = None,
+        inside: bool = False,
     ) -> None:
         stated: Any = exc if exc is SecurityError else lambda message: MissingName(message, self)
         super().__init__(hint, obj, name, stated)
         self.cause = cause
+        self.inside = inside
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] == "__":
@@ -95,7 +100,8 @@ class NamesContext(Context):
         try:
             return self.parent.find(key)  # type: ignore[attr-defined]
         except UndefinedVariable as error:
-            return Missing(name=key, cause=error)
+            written = self.parent.raw(key)  # type: ignore[attr-defined]
+            return Missing(name=key, cause=error, inside=isinstance(written, dict | list))
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -158,7 +164,20 @@ def joined(parts: Iterable[Any]) -> Any:
     found = [part for part in parts if part is not None]
     if not found:
         return None
-    return found[0] if len(found) == 1 else "".join(map(str, found))
+    return found[0] if len(found) == 1 else "".join(str(shown(part)) for part in found)
+
+
+def shown(value: Any) -> Any:
+    """A value as it stands in text: what is a list to a play is written as one, as in Ansible; None is nothing."""
+    if isinstance(value, str | bool | int | float | range):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return {key: item if item is None else shown(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | KeysView | ValuesView | ItemsView | Iterator):
+        return [item if item is None else shown(item) for item in value]
+    return value
 
 
 @pass_context
@@ -199,7 +218,7 @@ def expression_environment() -> jinja2.Environment:
 
 def text_environment(**options: Any) -> jinja2.Environment:
     """For files of text; `options` are Jinja's, such as `lstrip_blocks`."""
-    return _prepared(_Sandbox(finalize=lambda value: "" if value is None else value, **{**_OPTIONS, **options}))
+    return _prepared(_Sandbox(finalize=shown, **{**_OPTIONS, **options}))
 
 
 _OPTIONS: dict[str, Any] = {

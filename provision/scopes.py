@@ -135,6 +135,13 @@ class Scopes:
         """The scope of the play itself, outside of roles."""
         return self._scope(None, (), ())
 
+    def of_host(self) -> Scope:
+        """What `hostvars` shows of the host: as in Ansible, nothing that is written in plays and roles."""
+        set_here = Layer("registered results and set facts", self.dynamic, True, _set_by(self.play))
+        included = self.dynamic.get(INCLUDED)
+        brought = (Layer("include_vars", included),) if included else ()
+        return Scope(self.host.run.renderer, (*self._strong, set_here, *brought, *self._own), self.secrets)
+
     def _scope(self, role: Role | None, loop: tuple[Layer, ...], task: tuple[Layer, ...]) -> Scope:
         above = (*loop, *self._role_magic(role), *self._strong, *((role.parameters,) if role else ()))
         set_here = Layer("registered results and set facts", self.dynamic, True, _set_by(self.play))
@@ -166,8 +173,13 @@ class Scopes:
     @cached_property
     def _middle(self) -> tuple[Layer, ...]:
         """Variables of all roles, of the play, facts and inventory."""
+        exported = tuple(role.variables for role in reversed(self.play.roles) if role.variables.values)
+        return (*exported, *self.play.variables, *self._own)
+
+    @cached_property
+    def _own(self) -> tuple[Layer, ...]:
+        """Facts and inventory."""
         run, play = self.host.run, self.play
-        exported = tuple(role.variables for role in reversed(play.roles) if role.variables.values)
         inventory = run.inventory.variables(self.host.host, play.directory)
         told = self.host.facts and self.host.gathered
         facts = (Layer("facts", fact_variables(self.host.facts), True),) if told else ()
@@ -175,7 +187,7 @@ class Scopes:
         def origins(name: str) -> list[Origin]:
             return [Origin(*found) for found in run.inventory.origins(self.host.host, name, play.directory)]
 
-        return (*exported, *play.variables, *facts, Layer("the inventory", inventory, origins=origins))
+        return (*facts, Layer("the inventory", inventory, origins=origins))
 
     @cached_property
     def _weak(self) -> tuple[Layer, ...]:
@@ -235,7 +247,7 @@ class HostsView(Mapping[str, Any]):
     def _scope(self, host: str) -> Scope:
         own = self._scopes.host
         if host == own.host:
-            return self._scopes.whole()
+            return self._scopes.of_host()
         if _is_here(host, own.run):
             return Scope(own.run.renderer, (Layer("set facts", own.run.known_of["localhost"], True),))
         if host not in own.run.inventory.hosts:
@@ -244,7 +256,7 @@ class HostsView(Mapping[str, Any]):
         key = (id(self._scopes.play), host)
         kept = own.run._layers_of.get(key)
         if kept is None or kept[0] is not facts or kept[1] is not known:
-            whole = Scopes(self._scopes.play, HostVariables(own.run, host, facts, own.play_hosts), dict(known)).whole()
+            whole = Scopes(self._scopes.play, HostVariables(own.run, host, facts, own.play_hosts), dict(known)).of_host()
             # kept for all hosts that ask; a scope itself is not, as two threads may not render in one
             kept = own.run._layers_of[key] = (facts, known, whole.layers, whole.secrets)
         return Scope(own.run.renderer, kept[2], kept[3])

@@ -193,10 +193,13 @@ _PASSWORDS = frozenset(
 
 def _as_secret(name: str, value: Any) -> Any:
     # imported here: a start without secrets does without
-    from provision.secret.known import learned
     from provision.secret.value import marked
 
-    return learned(value) if name in _PASSWORDS else marked(value)
+    if not value or name not in _PASSWORDS:
+        return marked(value)
+    from provision.secret.known import learned
+
+    return learned(value)
 
 
 def _recursion(name: str, raw: Any, active: list[str]) -> ProvisionError:

@@ -50,7 +50,7 @@ def groups_of(name: str, primary: int) -> List[str]:
 
 
 def shadow(name: str, system: System) -> Tuple[str, Optional[int]]:
-    """A user's password hash, and the day on which the account expires, -1 for never; Refusal for who may not read it."""
+    """A user's password hash, and the day on which it expires, -1 for never; Refusal for who may not read it."""
     try:
         lines = system.read_text("/etc/shadow").splitlines()
     except PermissionError:

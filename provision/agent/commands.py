@@ -47,8 +47,8 @@ class Options:
         """The command as people read it."""
         return " ".join(self.words())
 
-    def final(self, environment: Dict[str, str]) -> List[str]:
-        """The argument list as it is run, with the variables of its environment."""
+    def final(self, environment: Dict[str, str]) -> List[str]:  # noqa: ARG002
+        """The argument list as it is run, in that environment."""
         return self.words()
 
     def registered(self) -> Any:

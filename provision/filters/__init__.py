@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Callable
 from typing import Any
 
+from jinja2 import Undefined
 from jinja2.filters import FILTERS as _JINJA_FILTERS
 from jinja2.tests import TESTS as _JINJA_TESTS
 
@@ -191,13 +192,25 @@ def _any(values: Any) -> bool:
     return any(values)
 
 
+def _defined(value: Any) -> bool:
+    return not isinstance(value, Undefined) or getattr(value, "inside", False)
+
+
+def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    return default_value if not _defined(value) or (boolean and not value) else value
+
+
 _PLAIN_FILTERS: dict[str, Callable[..., Any]] = {
+    "d": _default,
+    "default": _default,
     "basename": lambda path: posixpath.basename(str(path)),
     "bool": truth,
     "dirname": lambda path: posixpath.dirname(str(path)),
     "normpath": lambda path: posixpath.normpath(str(path)),
 }
 _PLAIN_TESTS: dict[str, Callable[..., Any]] = {
+    "defined": _defined,
+    "undefined": lambda value: not _defined(value),
     "abs": lambda path: posixpath.isabs(str(path)),
     "all": _all,
     "any": _any,

@@ -56,13 +56,13 @@ FORMS = (
     "x{{ %s }}y",
     "{{ %s | default('none') }}",
     "{{ %s | string }}",
-    "{{ [%s] }}",
-    "{{ {'k': %s} }}",
+    "{{ [%s | default('u')] }}",
+    "{{ {'k': %s | default('u')} }}",
     "{{ %s is defined }}",
     "{%% if %s is defined %%}yes{%% else %%}no{%% endif %%}",
     "{{ 'a' if %s else 'b' }}",
     "{{ (%s | string) ~ inventory_hostname }}",
-    "{{ %s | int + 1 }}",
+    "{{ (%s | string | length) + 1 }}",
     "{{ groups['all'] | length }}{{ %s | default(1) }}",
 )
 

@@ -38,7 +38,7 @@ EXPRESSIONS = (
     "{{ '1.10' is version('1.9', '>') }}",
     "{{ word is match('w') }}",
     "{{ number > 3 }}",
-    "{{ hostvars[inventory_hostname].word }}",
+    "{{ hostvars[inventory_hostname].word | default('none') }}",
     "{{ group_names }}",
     "{{ groups['all'] | sort }}",
     "{{ words | product([1]) | list }}",
@@ -129,9 +129,7 @@ def _touched(play: Play) -> dict[str, Any]:
 
 
 def _link(play: Play) -> dict[str, Any]:
-    return {
-        "file": {"src": play.one_of(("a", "{{ base }}/b")), "dest": "{{ base }}/link", "state": "link", "force": True}
-    }
+    return {"file": {"src": play.one_of(("sub", "{{ base }}/sub")), "dest": "{{ base }}/link", "state": "link"}}
 
 
 def _absent(play: Play) -> dict[str, Any]:
@@ -164,7 +162,7 @@ def _line(play: Play) -> dict[str, Any]:
 
 
 def _block_of_text(play: Play) -> dict[str, Any]:
-    return {"blockinfile": {"path": _place(play), "create": True, "mode": "0644", "block": _text(play)}}
+    return {"blockinfile": {"path": _place(play), "create": True, "mode": "0644", "block": "held " + _text(play)}}
 
 
 def _command(play: Play) -> dict[str, Any]:

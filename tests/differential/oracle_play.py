@@ -14,6 +14,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.vars import load_extra_vars, load_options_vars
 from ansible.vars.manager import VariableManager
 
 UNCOUNTED = (
@@ -89,6 +90,8 @@ def run(question: dict[str, Any]) -> dict[str, Any]:
         inventory=(question["inventory"],),
         basedir=None,
     )
+    for remembered in (load_extra_vars, load_options_vars):
+        vars(remembered).clear()  # the original keeps them for the process
     loader = DataLoader()
     inventory = InventoryManager(loader=loader, sources=[question["inventory"]])
     if question.get("limit"):

@@ -21,17 +21,26 @@ class Recorder:
         self.ended: dict[str, list[StepEnded]] = {}
         self.lost: dict[str, str] = {}
         self.failed: dict[str, str] = {}
+        self.undecided: dict[str, str] = {}
 
     def add(self, event: Event) -> None:
         if isinstance(event, StepEnded):
             self.ended.setdefault(event.host, []).append(event)
         elif isinstance(event, HostFailed):
             self.failed[event.host] = str(event.error)
+            if not any(_told(one, event.error) for one in self.ended.get(event.host, [])):
+                # a task that could not be made into steps ends its host without a result of its own
+                self.undecided[event.host] = event.error.context.removeprefix('task "').removesuffix('"')
         elif isinstance(event, HostUnreachable):
             self.lost[event.host] = str(event.error)
 
     def close(self) -> None:
         pass
+
+
+def _told(event: StepEnded, error: ProvisionError) -> bool:
+    said = event.result.error or {}
+    return event.result.status == "failed" and not event.ignored and said.get("summary") == error.summary
 
 
 def run(question: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +55,8 @@ def run(question: dict[str, Any]) -> dict[str, Any]:
     except ProvisionError as error:
         return {"code": 1, "error": str(error), "results": {}, "failed": {}, "lost": {}}
     results = {host: list(_tasks(events)) for host, events in recorder.ended.items()}
+    for host, name in recorder.undecided.items():
+        results.setdefault(host, []).append([name, "failed"])
     errors = {
         host: [str(event.result.error) for event in events if event.result.error]
         for host, events in recorder.ended.items()

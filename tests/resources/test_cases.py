@@ -182,11 +182,14 @@ def test_the_examples_of_specs_are_taken() -> None:
     """The docstring of each Spec shows an example that it takes."""
     for name in (
         "app",
+        "apt_repository",
         "authorized_key",
         "blockinfile",
         "command",
         "conda_list",
         "cron",
+        "deb822_repository",
+        "dpkg_selections",
         "file",
         "get_url",
         "git",

@@ -144,3 +144,27 @@ def test_what_is_not_there_is_named(repo: Path, dest: Path, tmp_path: Path) -> N
     assert refusal.value.summary == "the repository has no version `no-such`"
     with pytest.raises(Refusal, match="cannot read the repository"):
         converge(tmp_path / "gone", dest)
+
+
+def test_local_changes_are_overwritten_where_the_operator_says_so(repo: Path, dest: Path) -> None:
+    converge(repo, dest)
+    (dest / "app.py").write_text("mine\n")
+    commit(repo, "app.py", "theirs\n")
+    with pytest.raises(Refusal, match="local changes") as caught:
+        converge(repo, dest, force=True)
+    assert "`delete_data: true`" in caught.value.hint
+    assert converge(repo, dest, force=True, delete_data=True)["after"]
+    assert (dest / "app.py").read_text() == "theirs\n"
+
+
+def test_nothing_is_cloned_where_the_task_says_so(repo: Path, dest: Path) -> None:
+    converge(repo, dest, clone=False)
+    assert not dest.exists()
+
+
+def test_ssh_is_told_of_keys() -> None:
+    from provision.agent.resources import git
+
+    spec = git.Spec("ssh://git@example.com/a", "/a", key_file="/root/my key", accept_newhostkey=True)
+    told = git._environment(spec)["GIT_SSH_COMMAND"]
+    assert told.endswith("-i '/root/my key' -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new")

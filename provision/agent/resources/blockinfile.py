@@ -32,7 +32,7 @@ class Spec:
 
     path: str
     block: str = ""
-    marker: str = "# {mark} MANAGED BY PROVISION"
+    marker: str = "# {mark} ANSIBLE MANAGED BLOCK"
     marker_begin: str = "BEGIN"
     marker_end: str = "END"
     state: str = "present"

@@ -55,7 +55,7 @@ def _expanded(word: str, environment: Dict[str, str]) -> str:
         return word
     import re
 
-    def value(found: "re.Match[str]") -> str:
+    def value(found: re.Match[str]) -> str:
         return environment.get(found[1] or found[2], found[0])
 
     return re.sub(r"\$(?:(\w+)|\{(\w+)\})", value, word)

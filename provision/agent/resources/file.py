@@ -62,7 +62,10 @@ class Spec:
         if not self.path.startswith("/") or "\0" in self.path:
             raise ValueError("path %r is no absolute path" % self.path)
         if self.state is not None and self.state not in _STATES:
-            hint = "; links are made by `link`" if self.state in ("link", "hard") else ""
+            hint = {
+                "link": "; links are made by `link`",
+                "hard": "; a hard link is made by `command: ln`, with `creates`",
+            }.get(self.state, "")
             raise ValueError("state %r is none of %s%s" % (self.state, ", ".join(_STATES), hint))
         if self.content is not None and self.content_blob is not None:
             raise ValueError("content is given twice")

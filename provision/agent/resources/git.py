@@ -34,8 +34,8 @@ class Spec:
 
     `version`: branch, tag or full commit. `depth`: fetch only that many commits. `update: false` leaves a checkout
     that is there; `clone: false` makes none. `force` with `delete_data: true` overwrites local changes and leaves local
-    commits behind. `key_file`: the private key for ssh; `accept_newhostkey`: a host that ssh does not know is trusted the
-    first time. `timeout` is in seconds, for fetching.
+    commits behind. `key_file`: the private key for ssh; `accept_newhostkey`: a host that ssh does not know is trusted
+    the first time. `timeout` is in seconds, for fetching.
     """
 
     repo: str

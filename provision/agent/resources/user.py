@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 from .. import accounts
 from ..record import record
-from ..resource import Action, Emit, Verb
+from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
@@ -27,8 +27,8 @@ class Spec:
         append: true
 
     `password` is a hash, as the filter `password_hash` makes it; with `update_password: on_create` one that is there
-    stays. `expires` is in seconds since the epoch; under 0 the account never expires. `move_home`: a home that moves
-    takes its files along.
+    stays. `expires` is in seconds since the epoch; under 0 the account never expires. `remove` takes the home along and
+    needs `delete_data: true`. `move_home`: a home that moves takes its files along.
 
     `groups` are all that the user is in beside the primary `group`, or with `append` those that it is in at least.
     """
@@ -45,11 +45,12 @@ class Spec:
     system: bool = False
     state: str = "present"
     delete_data: bool = False
+    remove: bool = False
     move_home: bool = False
     non_unique: bool = False
     skeleton: Optional[str] = None
     password: Optional[str] = None
-    update_password: str = "always"
+    update_password: str = "always"  # noqa: S105
     password_lock: Optional[bool] = None
     expires: Optional[float] = None
 
@@ -111,6 +112,12 @@ def decide(spec: Spec, state: State) -> List[Action]:
     """Nothing, or one call of useradd, usermod or userdel."""
     target = "user %s" % spec.name
     if spec.state == "absent":
+        if spec.remove and not spec.delete_data and state.uid is not None and state.home_exists:
+            raise Refusal(
+                "cannot remove the home of `%s`" % spec.name,
+                "`%s` would be deleted with all that is in it" % state.home,
+                "leave `remove` out to keep it, or write `delete_data: true` to delete it",
+            )
         argv = ["userdel", *(["--remove"] if spec.delete_data else []), spec.name]
         before = "uid: %s\nhome: %s\n" % (state.uid, state.home)
         return [] if state.uid is None else [Action(Verb.REMOVE, target, {"argv": argv}, before)]
@@ -205,11 +212,11 @@ def _password(spec: Spec, state: State) -> List[Action]:
     found, target = [], "password of %s" % spec.name
     fresh = state.uid is None
     locked = state.password.startswith("!")
-    if spec.password is not None and (fresh or spec.update_password == "always"):
-        if fresh or state.password.lstrip("!") != spec.password.lstrip("!"):
-            line = "%s:%s\n" % (spec.name, spec.password)
-            found.append(Action(Verb.CHANGE, target, {"argv": ["chpasswd", "--encrypted"], "stdin": line}))
-            locked = spec.password.startswith("!")
+    given = spec.password if fresh or spec.update_password.startswith("always") else None
+    if given is not None and (fresh or state.password.lstrip("!") != given.lstrip("!")):
+        line = "%s:%s\n" % (spec.name, given)
+        found.append(Action(Verb.CHANGE, target, {"argv": ["chpasswd", "--encrypted"], "stdin": line}))
+        locked = given.startswith("!")
     wanted = spec.password_lock
     if wanted is not None and (wanted != locked if not fresh or found else wanted):
         argv = ["usermod", "--lock" if wanted else "--unlock", spec.name]
