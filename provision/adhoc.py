@@ -21,8 +21,8 @@ from provision.listing import inventory_paths
 from provision.options import Shown, Where
 from provision.playbook import Play, Section, Task
 from provision.printable import printable
-from provision.report.tally import Tally, host_names
 from provision.report.line import console
+from provision.report.tally import Tally, host_names
 from provision.scopes import Run
 from provision.source import Mapping as Placed
 

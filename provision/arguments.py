@@ -18,12 +18,14 @@ from provision.source import Mapping, Sequence, Template, nearest
 __all__ = ["arguments_of", "check", "typed", "within_limits"]
 
 _FREE_OPTIONS = ("chdir", "creates", "removes", "executable")
+_FREE_FORMS = {"meta": "free_form", "include_tasks": "file"}
+"""Where the text of a directive goes."""
 _MODE_HINT = 'write it as text, such as "0644" or "u=rw,go=r"'
 
 
 def arguments_of(word: str, value: Any, where: Mark) -> Mapping:
     """A task's arguments as a mapping with places, free forms and aliases resolved; raises ProvisionError."""
-    free = MODULES[word].free_form if word in MODULES else "free_form" if word == "meta" else None
+    free = MODULES[word].free_form if word in MODULES else _FREE_FORMS.get(word)
     if isinstance(value, Mapping):
         return _renamed(word, value)
     result = Mapping(where.file, (where.line, where.column))
@@ -46,7 +48,7 @@ def arguments_of(word: str, value: Any, where: Mark) -> Mapping:
 
 def _free_options(word: str, value: str) -> tuple[str, dict[str, str]]:
     """`command: make install creates=/x chdir=/y`: what Ansible takes out of the text."""
-    if word == "meta" or not any(f"{name}=" in value for name in _FREE_OPTIONS):
+    if word in _FREE_FORMS or not any(f"{name}=" in value for name in _FREE_OPTIONS):
         return value, {}
     kept, found = [], {}
     for part in value.split(" "):
@@ -86,7 +88,7 @@ def check(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
         yield ProvisionError(
             f"`meta: {arguments.get('free_form')}` is not supported yet",
             where=arguments.mark,
-            hint=" and ".join(f"`meta: {name}`" for name in modules.META) + " are",
+            hint="these are: " + ", ".join(f"`{name}`" for name in modules.META),
         )
         return
     failed = False

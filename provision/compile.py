@@ -16,11 +16,13 @@ from provision import plan_task
 from provision.agent.protocol import Result
 from provision.agent.record import record
 from provision.apart import NOT_APART, Running, apart_of, delegated, ends_run, forces_handlers
+from provision.attempts import Trying, delay, is_tried, reached, retries
+from provision.blocks import Blocks, caught, left, passes, rescued_by
 from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.others import Elsewhere, Once, Position
 from provision.outcome import Environment, Outcome, PlannedStep
-from provision.playbook import Play, Task
+from provision.playbook import Frame, Play, Task, every
 from provision.render import KnownAfterApply, Unsettled
 from provision.scopes import HostVariables, Run, Scopes
 from provision.selection import handler_id, handlers_by_id, selected
@@ -41,16 +43,30 @@ class Flip:
 
 
 @record(frozen=True, slots=True)
+class Included:
+    """The tasks that an include brought, and which of them is next."""
+
+    tasks: tuple[Task, ...]
+    index: int = 0
+
+
+@record(frozen=True, slots=True)
 class Cursor:
     """Where a host is in a play: all that the next call needs.
 
-    `queue` are handlers that still run before the task at `index`, None when no handlers are being run. `resumed`
-    are those that an earlier run left pending. `facts` holds set facts and registered results. `winding`: the host only
-    runs what was notified before it ends, with the error `ending` where it failed.
+    `included` are the includes that the host is in, the innermost last; `index` then is that of the outermost one.
+    `frames` are the blocks around the last task, `blocks` those of them in which something failed. `trying` is how far
+    a task is that is tried again. `queue` are handlers that still run before the next task, None when no handlers are
+    being run. `resumed` are those that an earlier run left pending. `facts` holds set facts and registered results.
+    `winding`: the host only runs what was notified before it ends, with the error `ending` where it failed.
     """
 
     section: int = 0
     index: int = 0
+    included: tuple[Included, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    blocks: Blocks = field(default_factory=dict)
+    trying: Trying | None = None
     queue: tuple[str, ...] | None = None
     notified: tuple[str, ...] = ()
     resumed: tuple[str, ...] = ()
@@ -78,7 +94,7 @@ class Batch:
     names a task that one host runs for all, with no steps until it is this host or it has run; `behind` is the host
     that must come as far first, `again` then says that the results are to be given once more; `throttle` is how many
     hosts may run the steps at once; `told` is what came of a task that this host ran for all; `given` are facts for
-    the control node.
+    the control node. `wait` are seconds before the steps, `notes` are for the operator.
     """
 
     steps: tuple[PlannedStep, ...] = ()
@@ -96,6 +112,8 @@ class Batch:
     throttle: tuple[str, int] | None = None
     told: tuple[str, Once] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    wait: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def start(play: Play, pending: Sequence[str] = (), first_id: int = 1) -> Cursor:
@@ -141,6 +159,8 @@ class _Compiler:
         self.given: dict[str, Any] = {}
         self.known: Mapping[str, Any] | None = None
         self.settled: Position = ()
+        self.wait = 0.0
+        self.notes: list[str] = []
 
     def run(self, results: Mapping[int, Result]) -> tuple[Batch, Cursor]:
         before = self.cursor
@@ -153,6 +173,13 @@ class _Compiler:
             return self.batch(failed=failed or self.cursor.ending, done=True)
         while True:
             task, handler = self.current()
+            if handler is None and self.cursor.frames != (frames := task.frames if task else ()):
+                if self.steps:
+                    return self.batch()
+                failed = self.enters(frames)
+                if failed and not self.winds_up(failed):
+                    return self.batch(failed=failed)
+                continue
             if task is None:
                 if self.steps:
                     return self.batch()
@@ -161,7 +188,7 @@ class _Compiler:
                 if self.leave_section():
                     return self.batch(barrier=self.cursor.section < len(self.play.sections), done=self.over)
                 continue
-            if handler is None and not selected(task, self.host.run):
+            if handler is None and not (selected(task, self.host.run) and passes(task.frames, self.cursor.blocks)):
                 self.advance()
                 self.flip()
                 continue
@@ -179,8 +206,8 @@ class _Compiler:
             except ProvisionError as error:
                 if self.steps:
                     return self.batch()
-                failed = self.fatal(_with_task(error, task), task)
-                if self.winds_up(failed):
+                failed = self.fails(_with_task(error, task), task, handler)
+                if failed is None or self.winds_up(failed):
                     continue
                 return self.batch(failed=failed)
             if ends:
@@ -194,10 +221,20 @@ class _Compiler:
         """The task or handler that comes next; none at the end of a section whose handlers have run."""
         cursor = self.cursor
         tasks = self.play.sections[cursor.section].tasks if not self.over else ()
+        if cursor.queue is None and cursor.included:
+            inner = cursor.included[-1]
+            if inner.index < len(inner.tasks):
+                return inner.tasks[inner.index], None
+            self.cursor = replace(cursor, included=cursor.included[:-1])
+            self.advance()
+            self.flip()
+            return self.current()
         if cursor.queue is None and cursor.index < len(tasks):
             return tasks[cursor.index], None
         if cursor.queue:
             return self.handlers[cursor.queue[0]], cursor.queue[0]
+        if cursor.queue is None and cursor.frames:
+            return None, None
         return self.flush(tasks)
 
     def flush(self, tasks: Sequence[Task]) -> tuple[Task | None, str | None]:
@@ -205,7 +242,7 @@ class _Compiler:
         if any(item.notify for item in self.awaited):
             return None, None
         cursor = self.cursor
-        at_end = cursor.index >= len(tasks)
+        at_end = cursor.index >= len(tasks) and not cursor.included
         resumed = cursor.resumed if at_end and (tasks or cursor.section == len(self.play.sections) - 1) else ()
         wanted = {*cursor.notified, *resumed}
         if wanted:
@@ -229,7 +266,41 @@ class _Compiler:
     @property
     def position(self) -> Position:
         """The place in the play that the host has come to; the same for all hosts, and growing."""
-        return (self.cursor.section, self.cursor.index)
+        return (self.cursor.section, self.cursor.index, *(inner.index for inner in self.cursor.included))
+
+    def enters(self, frames: tuple[Frame, ...]) -> ProvisionError | None:
+        """Go on to a task in these blocks; the error that a block leaves behind, where nothing keeps it."""
+        blocks, error = left(self.cursor.frames, frames, self.cursor.blocks)
+        self.cursor = replace(self.cursor, frames=frames, blocks=blocks)
+        return error
+
+    def fails(self, error: ProvisionError, task: Task, handler: str | None) -> ProvisionError | None:
+        """Take in the failure of a task that no step was asked for; the error where no block keeps it from the host."""
+        kept = self.keeps(error, task, {"msg": error.summary})
+        if kept is not None:
+            return kept
+        if not error.told:
+            said = {"summary": error.summary, "cause": error.cause, "hint": error.hint}
+            result = Result(-1, "failed", error=said)
+            self.verdicts.append(
+                StepEnded(self.host.host, task.title, task.where, result, handler=bool(handler), rescued=True)
+            )
+        if handler:
+            self.cursor = replace(self.cursor, queue=None)
+        return None
+
+    def keeps(self, error: ProvisionError, task: Task, values: Mapping[str, Any]) -> ProvisionError | None:
+        """The error of a task, where no block around it keeps it from the host; `values` are its result."""
+        self.cursor = replace(self.cursor, trying=None)
+        if not self.cursor.frames or self.cursor.winding:
+            return self.fatal(error, task)
+        blocks, outside = caught(error, self.cursor.frames, self.cursor.blocks)
+        self.cursor = replace(self.cursor, blocks=blocks)
+        if outside is not None:
+            return self.fatal(outside, task)
+        failed = {"name": str(task.name), "action": task.module}
+        self.set({"ansible_failed_task": failed, "ansible_failed_result": {**values, "failed": True}})
+        return None
 
     def winds_up(self, failed: ProvisionError | None) -> bool:
         """Whether the host, which ends, has handlers to be run first (`force_handlers`)."""
@@ -242,6 +313,7 @@ class _Compiler:
         queue = tuple(name for name in self.handlers if name in self.cursor.notified)
         index = len(self.play.sections[self.cursor.section].tasks) if not self.over else 0
         self.cursor = replace(self.cursor, winding=True, ending=failed, queue=queue, notified=(), index=index)
+        self.cursor = replace(self.cursor, included=(), frames=(), blocks={}, trying=None)
         return True
 
     def parts(self, task: Task, handler: str | None) -> bool:
@@ -273,6 +345,8 @@ class _Compiler:
                 raise told.failed
             self.commit(replace(task, register=None), Outcome(facts=told.values), handler)
             return False
+        if is_tried(task):
+            return self.attempt(task, handler)
         environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
         try:
             outcome = plan_task.plan(environment, task, self.cursor.next_id, handler)
@@ -280,12 +354,55 @@ class _Compiler:
             outcome = plan_task.unknown(environment, task, str(error), handler)
         if outcome.failed and self.steps:
             raise outcome.failed
+        if outcome.leaves and self.steps:
+            raise Unsettled(task.title)
         self.commit(task, outcome, handler)
         if self.apart.once:
             self.run_for_all(task, outcome)
         if outcome.failed:
+            outcome.failed.told = True
             raise outcome.failed
         return outcome.ends or bool(self.apart.once)
+
+    def attempt(self, task: Task, handler: str | None) -> bool:
+        """Try a task, or an item of its loop, once (more)."""
+        if self.steps:
+            raise Unsettled(task.title)
+        trying = self.cursor.trying or Trying()
+        environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
+        try:
+            outcome = plan_task.plan(environment, task, self.cursor.next_id, handler, trying.item)
+        except KnownAfterApply as error:
+            outcome = plan_task.unknown(environment, task, str(error), handler)
+        if not outcome.awaited and outcome.items <= 1:
+            self.cursor = replace(self.cursor, trying=None)
+            self.commit(task, outcome, handler)
+            if outcome.failed:
+                outcome.failed.told = True
+                raise outcome.failed
+            return False
+        self.cursor = replace(self.cursor, trying=trying)
+        if not outcome.awaited:
+            self.add(outcome)
+            decided = tuple((asked, asked.fields or {}) for asked in outcome.asked)
+            self.tried(task, replace(trying, kept=(*trying.kept, *decided)), outcome.items, handler)
+            return False
+        self.wait = delay(task, self.scopes) if trying.attempt > 1 else 0.0
+        self.add(replace(outcome, awaited=replace(outcome.awaited, items=outcome.items)))
+        return True
+
+    def tried(self, task: Task, trying: Trying, items: int, handler: str | None) -> ProvisionError | None:
+        """An item is where it is to be: go on to the next, or behind the task; the error where an item failed."""
+        if trying.item + 1 < items:
+            self.cursor = replace(self.cursor, trying=replace(trying, item=trying.item + 1, attempt=1))
+            return None
+        self.cursor = replace(self.cursor, trying=None)
+        if task.register:
+            awaited = Awaited(task, (), task.loop is not None)
+            self.set({task.register: registered(awaited, trying.kept)})
+        self.passed(handler)
+        self.flip()
+        return trying.failed
 
     def run_for_all(self, task: Task, outcome: Outcome) -> None:
         """What a task that this host runs for all hosts came to, or will have come to with the next batch."""
@@ -296,15 +413,30 @@ class _Compiler:
         failed = self.fatal(outcome.failed, task) if outcome.failed else None
         self.told = (self.apart.once, Once(values, failed))
 
-    def commit(self, task: Task, outcome: Outcome, handler: str | None) -> None:
+    def add(self, outcome: Outcome) -> None:
+        """Take the steps and verdicts of a task into the batch."""
+        verdicts = outcome.verdicts
+        if rescued_by(self.cursor.frames):
+            verdicts = tuple(replace(one, rescued=one.result.status == "failed") for one in verdicts)
         if self.steps:
-            self.steps[-1] = self.steps[-1].followed(outcome.verdicts)
+            self.steps[-1] = self.steps[-1].followed(verdicts)
         else:
-            self.verdicts += outcome.verdicts
+            self.verdicts += verdicts
         self.steps += outcome.steps
         self.blobs |= outcome.blobs
+        self.cursor = replace(self.cursor, next_id=self.cursor.next_id + len(outcome.steps))
         if outcome.awaited:
             self.awaited.append(outcome.awaited)
+
+    def passed(self, handler: str | None) -> None:
+        """The task or handler is behind the host."""
+        if handler:
+            self.cursor = replace(self.cursor, queue=(self.cursor.queue or ())[1:])
+        else:
+            self.advance()
+
+    def commit(self, task: Task, outcome: Outcome, handler: str | None) -> None:
+        self.add(outcome)
         if handler and not outcome.steps:
             self.forget.append(handler)
         self.given |= outcome.given
@@ -312,15 +444,21 @@ class _Compiler:
         position = (self.cursor.section, self.cursor.index)
         if outcome.built or outcome.apps:
             self.remember(task, outcome, position, handler)
-        self.cursor = replace(
-            self.cursor,
-            next_id=self.cursor.next_id + len(outcome.steps),
-            queue=(self.cursor.queue or ())[1:] if handler else self.cursor.queue,
-            index=self.cursor.index + (handler is None),
-        )
+        if outcome.included:
+            self.cursor = replace(self.cursor, included=(*self.cursor.included, Included(outcome.included)))
+            return
+        self.passed(handler)
         self.flip()
         if outcome.flush:
             self.cursor = replace(self.cursor, queue=())
+        if outcome.leaves:
+            self.leaves()
+
+    def leaves(self) -> None:
+        """The host does nothing more in this play, and has not failed."""
+        self.cursor = replace(
+            self.cursor, section=len(self.play.sections), index=0, included=(), frames=(), blocks={}, notified=()
+        )
 
     def remember(self, task: Task, outcome: Outcome, position: tuple[int, int], handler: str | None) -> None:
         """Environments that are built and apps that run, for the flips."""
@@ -342,7 +480,12 @@ class _Compiler:
             self.scopes.changed()
 
     def advance(self) -> None:
-        self.cursor = replace(self.cursor, index=self.cursor.index + 1)
+        included = self.cursor.included
+        if included:
+            inner = replace(included[-1], index=included[-1].index + 1)
+            self.cursor = replace(self.cursor, included=(*included[:-1], inner))
+        else:
+            self.cursor = replace(self.cursor, index=self.cursor.index + 1)
 
     def planned_flips(
         self, task: Task, built: Iterable[Built], position: tuple[int, int], handler: str | None
@@ -357,9 +500,10 @@ class _Compiler:
 
     def later_apps(self, position: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Task]]:
         for section, content in enumerate(self.play.sections[position[0] :], position[0]):
-            for index, task in enumerate(content.tasks):
-                if (section, index) > position and task.module == "app" and selected(task, self.host.run):
-                    yield (section, index), task
+            for index, first in enumerate(content.tasks):
+                for task in every((first,)) if (section, index) >= position else ():
+                    if task.module == "app" and selected(task, self.host.run):
+                        yield (section, index), task
 
     def flip(self) -> None:
         """Add the flips that are due before the task at the cursor."""
@@ -385,8 +529,17 @@ class _Compiler:
         """Judge what came back: register, notify, forget; the error of the first failure that is not ignored."""
         failed = None
         notified = dict.fromkeys(self.cursor.notified)
+        trying = self.cursor.trying
         for awaited in self.cursor.awaited:
+            if trying is not None:
+                failed = self.settle_attempt(awaited, trying, results, notified)
+                break
+            if not any(asked.step is None or _ran(results.get(asked.step)) for asked in awaited.asked):
+                self.undo(awaited.task)
+                continue
             values, changed, error = self.settle_task(awaited, results)
+            if error:
+                error = self.keeps(error, awaited.task, values)
             failed = failed or error
             if awaited.handler and error is None and delegated(awaited.task):
                 self.forget.append(awaited.handler)  # the host itself ran nothing that would clear it
@@ -404,6 +557,60 @@ class _Compiler:
         self.cursor = replace(self.cursor, notified=tuple(notified), awaited=(), once=None)
         return failed
 
+    def undo(self, task: Task) -> None:
+        """A task that did not run, as one before it failed, has set nothing and made nothing."""
+        if task.register:
+            self.dynamic.pop(task.register, None)
+            self.scopes.changed()
+        gone = {key for key, built in self.cursor.built.items() if built.task == task.key}
+        self.cursor = replace(
+            self.cursor,
+            built={key: built for key, built in self.cursor.built.items() if key not in gone},
+            flips=tuple(item for item in self.cursor.flips if item.task.key != task.key),
+            apps=tuple(app for app in self.cursor.apps if app[:2] not in gone),
+        )
+
+    def settle_attempt(
+        self, awaited: Awaited, trying: Trying, results: Mapping[int, Result], notified: dict[str, None]
+    ) -> ProvisionError | None:
+        """Judge an attempt at a task: another one follows, or what it came to stands."""
+        task, (asked,) = awaited.task, awaited.asked
+        result = results.get(asked.step) if asked.step is not None else None
+        if result is None:
+            self.cursor = replace(self.cursor, trying=None)
+            return None
+        values = values_of(result, awaited.check, asked.sensitive)
+        values["attempts"] = trying.attempt
+        try:
+            if task.changed_when or task.failed_when:
+                scope = self.scopes.inner(task, self.own(awaited, asked, values))
+                result = judge(task, result, values, scope)
+            done = reached(task, values, self.own(awaited, asked, values), self.scopes)
+            more = trying.attempt <= retries(task, self.scopes)
+        except ProvisionError as wrong:
+            return self.keeps(_with_task(wrong, task), task, values)
+        if not done and more:
+            self.notes.append(f"{asked.title}: attempt {trying.attempt} is not what is waited for; another follows")
+            self.cursor = replace(self.cursor, trying=replace(trying, attempt=trying.attempt + 1))
+            return None
+        if not done and result.status != "failed":
+            values["failed"] = True
+            result = replace(result, status="failed", error=_never_reached(trying.attempt, task))
+        self.verdict(awaited, asked, result)
+        if result.status == "changed":
+            notified |= dict.fromkeys(awaited.notify)
+        failed = trying.failed
+        if result.status == "failed" and not awaited.ignore_errors:
+            failed = failed or error_of(result, task.where, asked.title)
+        kept = (*trying.kept, (asked, values))
+        error = self.tried(task, replace(trying, kept=kept, failed=failed), awaited.items, awaited.handler)
+        return self.keeps(error, task, values) if error else None
+
+    def own(self, awaited: Awaited, asked: Asked, values: Registered) -> dict[str, Any]:
+        """The names that a result brings to the conditions about it."""
+        task = awaited.task
+        return {**({task.register: values} if task.register else {}), **asked.names}
+
     def settle_task(self, awaited: Awaited, results: Mapping[int, Result]) -> tuple[Any, bool, ProvisionError | None]:
         kept: list[Any] = []
         changed, failed = False, None
@@ -419,22 +626,18 @@ class _Compiler:
                 try:
                     result = self.judged(awaited, asked, result, values)
                 except ProvisionError as error:
-                    failed = failed or self.fatal(_with_task(error, awaited.task), awaited.task)
+                    failed = failed or _with_task(error, awaited.task)
                     result = replace(result, status="failed", error={"summary": error.summary})
                     self.verdict(awaited, asked, result)
             kept.append((asked, values))
             changed = changed or result.status == "changed"
             if result.status == "failed" and not awaited.ignore_errors:
-                failed = failed or self.fatal(error_of(result, awaited.task.where, asked.title), awaited.task)
+                failed = failed or error_of(result, awaited.task.where, asked.title)
         return registered(awaited, kept), changed, failed
 
     def judged(self, awaited: Awaited, asked: Asked, result: Result, values: Registered) -> Result:
         task = awaited.task
-        own: dict[str, Any] = {task.register: values} if task.register else {}
-        if awaited.looped:
-            own |= {task.loop_var: asked.item}
-            own |= {task.index_var: asked.index} if task.index_var else {}
-        scope = self.scopes.inner(task, own)
+        scope = self.scopes.inner(task, self.own(awaited, asked, values))
         try:
             result = judge(task, result, values, scope)
         except KnownAfterApply:
@@ -453,6 +656,7 @@ class _Compiler:
                 result,
                 ignored=ignored,
                 handler=bool(awaited.handler),
+                rescued=result.status == "failed" and not ignored and rescued_by(self.cursor.frames),
             )
         )
 
@@ -482,8 +686,20 @@ class _Compiler:
             throttle=self.apart.throttle if self.steps else None,
             told=self.told,
             given=self.given,
+            wait=self.wait,
+            notes=tuple(self.notes),
         )
         return batch, cursor
+
+
+def _ran(result: Result | None) -> bool:
+    return result is not None and result.status != "skipped"
+
+
+def _never_reached(attempts: int, task: Task) -> dict[str, Any]:
+    until = " and ".join(f"`{condition.expression}`" for condition in task.until)
+    cause = f"{until} did not hold" if until else "each of them failed"
+    return {"summary": f"not what is waited for after {attempts} attempts", "cause": cause, "hint": ""}
 
 
 def _with_task(error: ProvisionError, task: Task) -> ProvisionError:

@@ -23,13 +23,17 @@ __all__ = ["Decision", "decide", "gathered"]
 
 @record(frozen=True, slots=True)
 class Decision:
-    """What a directive came to; `facts` are to be set, `error` says why it failed, `flush`: run handlers now."""
+    """What a directive came to; `facts` are to be set, `error` says why it failed.
+
+    `flush`: run handlers now; `leaves`: the host does nothing more in this play.
+    """
 
     message: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: ProvisionError | None = None
     flush: bool = False
+    leaves: bool = False
 
 
 def decide(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
@@ -93,7 +97,8 @@ def _failure(task: Task, summary: str, cause: str) -> ProvisionError:
 
 
 def _meta(_task: Task, values: dict[str, Any], _: Scope) -> Decision:
-    return Decision(flush=values["free_form"] == "flush_handlers")
+    word = values["free_form"]
+    return Decision(flush=word == "flush_handlers", leaves=word in ("end_host", "end_play", "end_batch"))
 
 
 _DECIDE = {"debug": _debug, "set_fact": _set_fact, "assert": _assert, "fail": _fail, "meta": _meta}

@@ -32,6 +32,8 @@ class ProvisionError(Exception):
 
     ends_run = False
     """Whether the error, where it costs a host, ends the run for all (`any_errors_fatal`, `run_once`)."""
+    told = False
+    """Whether a result was told of it already."""
 
     def __init__(
         self,

@@ -24,8 +24,8 @@ __all__ = [
     "OperatorAsked",
     "PlayStarted",
     "RunEnded",
-    "RunStopped",
     "RunStarted",
+    "RunStopped",
     "StepEnded",
     "StepOutput",
     "StepProgress",
@@ -102,7 +102,8 @@ class StepOutput:
 class StepEnded:
     """A step's result, or that of a task that was decided on the control node (`result.step` is then -1).
 
-    `message`: what `debug` says, or why the step was skipped. `ignored`: failed, and the task says to ignore that.
+    `message`: what `debug` says, or why the step was skipped. `ignored`: failed, and the task says to ignore that;
+    `rescued`: a block's `rescue` takes it up.
     """
 
     host: str
@@ -112,6 +113,7 @@ class StepEnded:
     message: str = ""
     ignored: bool = False
     handler: bool = False
+    rescued: bool = False
 
 
 @record(frozen=True, slots=True)

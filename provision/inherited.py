@@ -5,7 +5,7 @@ Pure functions of mappings with places, but for files of variables. Renders noth
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from provision import modules
 from provision.agent.record import record
 from provision.among import Among, among_of
+from provision.defaults import Defaults, defaults_of
 from provision.errors import Mark, ProvisionError
-from provision.playbook import UNSUPPORTED, Condition, Role, TaskKeywords, unknown_keyword
+from provision.playbook import UNSUPPORTED, Condition, Frame, Role, TaskKeywords, unknown_keyword
 from provision.source import Mapping, Sequence, Template, load
 from provision.variables import Layer
 
@@ -52,6 +53,9 @@ class Inherited:
     ignore_errors: Any = None
     check_mode: Any = None
     among: Among = Among()
+    defaults: Defaults = field(default_factory=dict)
+    frames: tuple[Frame, ...] = ()
+    files: tuple[Path, ...] = ()
     depth: int = 0
 
 
@@ -72,6 +76,7 @@ def within(outer: Inherited, item: Mapping) -> Inherited:
         ignore_errors=item.get("ignore_errors", outer.ignore_errors),
         check_mode=item.get("check_mode", outer.check_mode),
         among=among_of(item, outer.among),
+        defaults=defaults_of(item, outer.defaults),
     )
 
 
@@ -135,11 +140,6 @@ def doing(item: Mapping) -> str:
 
 
 def _unknown(key: Any, item: Mapping, has_word: bool) -> ProvisionError:
-    if key in ("include_tasks", "include_role", "include_vars"):
-        hint = f"use `{key.replace('include', 'import')}`" if key != "include_vars" else "use `vars_files` of the play"
-        return ProvisionError(
-            f"`{key}` is not supported yet", where=item.key_mark(key), context=described(item), hint=hint
-        )
     if not has_word and (refused := _module_refused(str(key))):
         return ProvisionError(
             f"`{modules.canonical(str(key))}` is a module of Ansible that is not supported",

@@ -20,6 +20,7 @@ from provision.agent.record import record
 __all__ = [
     "DIRECTIVES",
     "IMPORTS",
+    "INCLUDES",
     "META",
     "MODULES",
     "NOT_IN_CHECK",
@@ -148,7 +149,11 @@ MODULES: dict[str, Module] = {
     "wait_for": Module("wait_for"),
 }
 
+INCLUDES = frozenset(("include_tasks", "include_role"))
+"""What takes in tasks while a play runs."""
 DIRECTIVES: dict[str, dict[str, Any]] = {
+    "include_tasks": {"file": str, "apply": dict[str, Any]},
+    "include_role": {"name": str, "tasks_from": str, "public": bool, "apply": dict[str, Any], "allow_duplicates": bool},
     "assert": {"that": bool | str | list[bool | str], "fail_msg": str, "msg": str, "success_msg": str, "quiet": bool},
     "debug": {"msg": Any, "var": str, "verbosity": int},
     "fail": {"msg": str},
@@ -170,7 +175,7 @@ WITHOUT_FACTS = frozenset(
 NOT_IN_CHECK = frozenset(("uri", "wait_for"))
 """Words that a check skips, as Ansible does: what they ask may be about what only a real run brings about."""
 
-META = ("flush_handlers", "noop")
+META = ("end_batch", "end_host", "end_play", "flush_handlers", "noop")
 """What `meta` may ask for."""
 IMPORTS = frozenset(("import_tasks", "import_role"))
 _COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.general.")

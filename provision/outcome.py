@@ -11,9 +11,9 @@ from provision.agent.protocol import Step
 from provision.agent.record import record
 from provision.errors import Mark, ProvisionError
 from provision.events import StepEnded
-from provision.playbook import Play
+from provision.playbook import Play, Task
 from provision.scopes import HostVariables, Run, Scopes
-from provision.settle import Awaited
+from provision.settle import Asked, Awaited
 from provision.translate import Built
 
 __all__ = ["Environment", "Outcome", "PlannedStep"]
@@ -24,7 +24,8 @@ class PlannedStep:
     """A step and what the control node knows of it. `judged`: its verdict comes with the next batch, not its result.
 
     `task` is the same for all items of a loop. `delegated`: it runs on the control node. `ignore_unreachable`: a host
-    that is gone goes on behind it; `ends_run`: one that is gone there ends the run for all. `then`: tasks that were decided here and follow it.
+    that is gone goes on behind it; `ends_run`: one that is gone there ends the run for all. `rescued`: a
+    block's `rescue` takes up its failure. `then`: tasks that were decided here and follow it.
     """
 
     step: Step
@@ -38,6 +39,7 @@ class PlannedStep:
     delegated: bool = False
     ignore_unreachable: bool = False
     ends_run: bool = False
+    rescued: bool = False
     then: tuple[StepEnded, ...] = ()
 
     def followed(self, verdicts: tuple[StepEnded, ...]) -> PlannedStep:
@@ -49,7 +51,8 @@ class PlannedStep:
 class Outcome:
     """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends.
 
-    `given`: facts set on the control node (`delegate_facts`).
+    `given`: facts set on the control node (`delegate_facts`). `included`: tasks that come next. `items`: how many the
+    task has, one without a loop. `leaves`: the host does nothing more in this play.
     """
 
     steps: tuple[PlannedStep, ...] = ()
@@ -63,6 +66,10 @@ class Outcome:
     apps: tuple[tuple[str, str, str], ...] = ()
     ends: bool = False
     flush: bool = False
+    asked: tuple[Asked, ...] = ()
+    included: tuple[Task, ...] | None = None
+    items: int = 1
+    leaves: bool = False
     failed: ProvisionError | None = None
 
 

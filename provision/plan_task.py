@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,24 @@ from provision import directives
 from provision.agent.protocol import Result, Step
 from provision.agent.record import record
 from provision.apart import delegated, ends_run
+from provision.attempts import is_tried
+from provision.blocks import rescued_by
 from provision.control_node import refuse_host_values
 from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.filters import truth
-from provision.modules import DIRECTIVES, NOT_IN_CHECK
+from provision.host_values import host_names_in, host_roots, only_kind
+from provision.loops import names_of
+from provision.modules import DIRECTIVES, INCLUDES, NOT_IN_CHECK
 from provision.outcome import Environment, Outcome, PlannedStep
-from provision.playbook import Task
+from provision.playbook import Frame, Task, keyed
 from provision.render import KnownAfterApply, UndefinedVariable, Unsettled
 from provision.scopes import OMIT, Scopes
 from provision.secret.rendering import shown
 from provision.secret.value import holds as holds_secret
 from provision.secret.value import masked
 from provision.selection import answering, becomes, first_given, handlers_by_id, variable
-from provision.settle import Asked, Awaited, hidden_fields, holds, registered, skipped_fields
+from provision.settle import CONDITION_FALSE, Asked, Awaited, hidden_fields, holds, registered, skipped_fields
 from provision.source import Template, kind_of
 from provision.translate import Built, Translated, root_of
 from provision.variables import Scope
@@ -60,10 +64,12 @@ class _Item:
     title: str
     value: Any = None
     index: int = 0
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """What its loop brings."""
 
 
-def plan(environment: Environment, task: Task, first_id: int, handler: str | None) -> Outcome:
-    """What a task comes to now; raises Unsettled, KnownAfterApply and ProvisionError."""
+def plan(environment: Environment, task: Task, first_id: int, handler: str | None, only: int | None = None) -> Outcome:
+    """What a task, or one item of its loop, comes to now; raises Unsettled, KnownAfterApply and ProvisionError."""
     scope = environment.scopes.of(task)
     if task.loop is None:
         items = [_Item(scope, _title(task, scope))]
@@ -77,9 +83,9 @@ def plan(environment: Environment, task: Task, first_id: int, handler: str | Non
         if not items:
             return _skipped_whole(environment, task, scope, handler)
     planner = _Planner(environment, task, first_id, handler)
-    for item in items:
+    for item in items if only is None else items[only : only + 1]:
         planner.item(item)
-    return planner.outcome()
+    return replace(planner.outcome(), items=len(items))
 
 
 def unknown(environment: Environment, task: Task, reason: str, handler: str | None) -> Outcome:
@@ -150,13 +156,16 @@ def _items(environment: Environment, task: Task, scope: Scope) -> Iterator[_Item
         raise ProvisionError(
             f"a loop over {len(values)} items", where=task.loop_where, cause=f"the limit is {MAX_ITEMS}"
         )
+    extended, allitems = (_truth(value, scope) for value in (task.extended, task.allitems))
     for index, value in enumerate(values):
-        names = {task.loop_var: value, "ansible_loop_var": task.loop_var}
-        if task.index_var:
-            names[task.index_var] = index
+        names = names_of(task, values, index, extended=extended, allitems=allitems)
         inner = environment.scopes.inner(task, names)
         label = inner.render(task.label) if task.label is not None else value
-        yield _Item(inner, f"{_title(task, inner)} ({_label(label)})", value, index)
+        yield _Item(inner, f"{_title(task, inner)} ({_label(label)})", value, index, names)
+
+
+def _truth(value: Any, scope: Scope) -> bool:
+    return truth(scope.render(value)) if isinstance(value, Template) else bool(value)
 
 
 def _label(shown: Any) -> str:
@@ -196,9 +205,7 @@ def _skipped_whole(environment: Environment, task: Task, scope: Scope, handler: 
     reason = "no items"
     verdict = _verdict(environment, task, _title(task, scope), Result(-1, "skipped"), reason, handler)
     awaited = Awaited(task, (), True)
-    whole = registered(awaited, [])
-    whole.update(skipped_fields(reason))
-    return Outcome(verdicts=(verdict,), registered=whole)
+    return Outcome(verdicts=(verdict,), registered=registered(awaited, []))
 
 
 class _Planner:
@@ -219,6 +226,8 @@ class _Planner:
         self.built: list[Built] = []
         self.apps: list[tuple[str, str, str]] = []
         self.flush = False
+        self.included: tuple[Task, ...] = ()
+        self.leaves = False
         self.failed: ProvisionError | None = None
         self.notify: tuple[str, ...] = ()
         self.ignore = False
@@ -229,10 +238,12 @@ class _Planner:
         scope = item.scope
         for condition in self.task.when:
             if not scope.renderer.test(condition.expression, scope, condition.where):
-                self.skip(item, f"`{condition.expression}` is false")
+                self.skip(item, condition.expression)
                 return
         self.ignore = self.flag(self.task.ignore_errors, scope)
-        if self.task.module in DIRECTIVES:
+        if self.task.module in INCLUDES:
+            self.include(item)
+        elif self.task.module in DIRECTIVES:
             self.think(item)
         elif self.task.module in NOT_IN_CHECK and self.flag(self.task.check_mode, scope, self.environment.run.check):
             self.decided(item, Result(-1, "skipped"), _NOT_IN_CHECK, _unknown_result(skipped_fields(_NOT_IN_CHECK)))
@@ -240,13 +251,14 @@ class _Planner:
             translated, sensitive = self.translated(item)
             self.step(item, translated, sensitive)
 
-    def skip(self, item: _Item, reason: str) -> None:
-        self.decided(item, Result(-1, "skipped"), reason, skipped_fields(reason))
+    def skip(self, item: _Item, condition: Any) -> None:
+        fields = {**skipped_fields(CONDITION_FALSE), "false_condition": condition}
+        self.decided(item, Result(-1, "skipped"), f"`{condition}` is false", fields)
 
     def decided(
         self, item: _Item, result: Result, message: str, fields: Mapping[str, Any], ignored: bool = False
     ) -> None:
-        self.asked.append(Asked(None, item.title, item.value, item.index, fields))
+        self.asked.append(Asked(None, item.title, item.value, item.index, fields, names=item.names))
         hidden = self.flag(self.task.no_log, item.scope) and result.status != "skipped"
         title, said = (_raw_title(self.task), "hidden by no_log") if hidden else (item.title, message)
         result = hidden_fields(result) if hidden else result
@@ -255,6 +267,38 @@ class _Planner:
             self.steps[-1] = self.steps[-1].followed((verdict,))
         else:
             self.verdicts.append(verdict)
+
+    def include(self, item: _Item) -> None:
+        """The tasks of an include come next, with the names of its loop."""
+        task = self.task
+        content = task.content if task.content is not None else self.loaded(item)
+        layer = item.scope.layers[:1] if task.loop is not None else ()
+        key = f"{task.key}/{item.index}"
+        found = (keyed(inner, f"{key}/{index}") for index, inner in enumerate(content))
+        self.included += tuple(
+            replace(inner, variables=(*inner.variables, *layer), frames=self.frames_in(inner, item)) for inner in found
+        )
+        self.decided(item, Result(-1, "ok"), "", {"changed": False, "failed": False, "include": item.title})
+
+    def frames_in(self, inner: Task, item: _Item) -> tuple[Frame, ...]:
+        """The blocks around an included task; those of the include are other ones for each item."""
+        outer = self.task.frames
+        own = (replace(frame, block=f"{frame.block}@{item.index}") for frame in inner.frames[len(outer) :])
+        return (*outer, *own)
+
+    def loaded(self, item: _Item) -> tuple[Task, ...]:
+        task = self.task
+        host_named = host_names_in(task.arguments["file"], item.scope)
+        if host_named and not only_kind(host_roots(host_named, item.scope), item.scope):
+            raise ProvisionError(
+                "a host's values in the name of a file on the control node",
+                where=task.arguments.value_mark("file"),
+                context=f'task "{task.title}"',
+                cause="of the host are " + ", ".join(f"`{name}`" for name in sorted(host_named)),
+                hint="choose by a variable of the inventory, or by what kind the host is, such as ansible_os_family",
+            )
+        assert task.load is not None
+        return task.load(str(item.scope.render(task.arguments["file"])))
 
     def think(self, item: _Item) -> None:
         values = _without_omitted(item.scope.render(self.task.arguments))
@@ -268,6 +312,7 @@ class _Planner:
         else:
             self.facts |= decision.facts
         self.flush = self.flush or decision.flush
+        self.leaves = self.leaves or decision.leaves
         error = decision.error
         if error is None:
             if self.task.module != "meta":
@@ -317,7 +362,9 @@ class _Planner:
         if translated.resource == "conda_env" and spec.get("state", "present") == "present":
             root = spec.get("root", "/opt/conda")
             self.built.append(
-                Built(spec["name"], root, spec["lock"], values.get("keep", 2), spec.get("takeover", False))
+                Built(
+                    spec["name"], root, spec["lock"], values.get("keep", 2), spec.get("takeover", False), self.task.key
+                )
             )
         if translated.resource == "app" and spec.get("state", "started") == "started":
             self.apps.append((spec["root"], spec.get("environment", ""), spec["name"]))
@@ -325,7 +372,7 @@ class _Planner:
     def step(self, item: _Item, translated: Translated, sensitive: bool) -> None:
         task, scope = self.task, item.scope
         no_log = self.flag(task.no_log, scope)
-        judged = bool(task.changed_when or task.failed_when)
+        judged = bool(task.changed_when or task.failed_when) or is_tried(task)
         self.check = self.flag(task.check_mode, scope, self.environment.run.check)
         self.notify = self.notified(scope)
         title = _raw_title(task) if no_log and task.loop is not None else item.title
@@ -336,13 +383,13 @@ class _Planner:
             name=title,
             user=self.user(scope),
             check=self.check,
-            on_failure="continue" if self.ignore or task.failed_when else "stop",
+            on_failure="continue" if self.ignore or task.failed_when or is_tried(task) else "stop",
             sensitive=sensitive or no_log,
             environment=self.variables(scope),
             notify=[] if self.delegated else list(self.notify),
         )
         self.next_id += 1
-        self.asked.append(Asked(step.id, title, item.value, item.index, sensitive=step.sensitive))
+        self.asked.append(Asked(step.id, title, item.value, item.index, sensitive=step.sensitive, names=item.names))
         self.steps.append(
             PlannedStep(
                 step,
@@ -356,13 +403,14 @@ class _Planner:
                 delegated=self.delegated,
                 ignore_unreachable=self.flag(task.among.ignore_unreachable, scope),
                 ends_run=ends_run(task, self.environment.scopes),
+                rescued=rescued_by(task.frames),
             )
         )
 
     def flag(self, value: Any, scope: Scope, default: bool = False) -> bool:
         if value is None:
             return default
-        return truth(scope.render(value)) if isinstance(value, Template) else bool(value)
+        return _truth(value, scope)
 
     def user(self, scope: Scope) -> str | None:
         """Whom the step runs as; None is who the agent runs as. Variables win over keywords, as in Ansible."""
@@ -415,6 +463,7 @@ class _Planner:
         if not self.steps and task.register:
             kept = registered(awaited, [(asked, asked.fields or {}) for asked in self.asked])
         return Outcome(
+            asked=tuple(self.asked),
             steps=tuple(self.steps),
             verdicts=tuple(self.verdicts),
             blobs=self.blobs,
@@ -426,6 +475,8 @@ class _Planner:
             apps=tuple(self.apps),
             ends=bool(self.given) or (bool(self.steps) and (bool(task.failed_when) or task.module == "reboot")),
             flush=self.flush,
+            included=self.included or None,
+            leaves=self.leaves,
             failed=self.failed,
         )
 

@@ -5,7 +5,8 @@ Owns the models (their fields are the list of supported words) and what is refus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
@@ -20,10 +21,13 @@ from provision.variables import Layer
 __all__ = [
     "Condition",
     "FileSystem",
+    "Frame",
     "LoopControl",
     "Play",
     "PlayKeywords",
     "Playbook",
+    "Prompt",
+    "PromptKeywords",
     "Role",
     "RoleEntry",
     "Section",
@@ -31,7 +35,9 @@ __all__ = [
     "SharedLink",
     "Task",
     "TaskKeywords",
+    "every",
     "gathers",
+    "keyed",
     "validate",
 ]
 
@@ -68,6 +74,10 @@ class LoopControl(Keywords):
     loop_var: str = "item"
     index_var: str | None = None
     label: Any = None
+    pause: float | None = None
+    extended: Flag | None = None
+    extended_allitems: Flag | None = None
+    break_when: Conditions | None = None
 
 
 class TaskKeywords(Keywords):
@@ -77,6 +87,8 @@ class TaskKeywords(Keywords):
     when: Conditions | None = None
     loop: Items | None = None
     loop_control: LoopControl | None = None
+    args: Variables | None = None
+    module_defaults: Variables | list[Variables] | None = None
     register_: str | None = None
     notify: Names | None = None
     listen: Names | None = None
@@ -87,6 +99,9 @@ class TaskKeywords(Keywords):
     vars: Variables | None = None
     changed_when: Conditions | None = None
     failed_when: Conditions | None = None
+    until: Conditions | None = None
+    retries: int | None = None
+    delay: float | None = None
     ignore_errors: Flag | None = None
     no_log: Flag | None = None
     check_mode: Flag | None = None
@@ -108,6 +123,7 @@ class RoleEntry(Keywords):
     when: Conditions | None = None
     become: Flag | None = None
     become_user: str | None = None
+    module_defaults: Variables | list[Variables] | None = None
     environment: Variables | None = None
     any_errors_fatal: Flag | None = None
     throttle: int | None = None
@@ -163,6 +179,7 @@ class PlayKeywords(Keywords):
     remote_user: str | None = None
     connection: str | None = None
     gather_facts: bool = True
+    gather_subset: Names | None = None
     serial: int | str | list[int | str] | None = None
     order: str | None = None
     strategy: str | None = None
@@ -174,6 +191,8 @@ class PlayKeywords(Keywords):
     force_handlers: Flag | None = None
     environment: Variables | None = None
     vars: Variables | None = None
+    module_defaults: Variables | list[Variables] | None = None
+    vars_prompt: Items | None = None
     vars_files: Items | None = None
     tags: Names | None = None
     roles: Items | None = None
@@ -189,28 +208,19 @@ class PlayKeywords(Keywords):
 UNSUPPORTED = frozenset(
     [
         "action",
-        "args",
         "async",
         "become_exe",
         "become_flags",
         "collections",
         "debugger",
-        "delay",
         "diff",
         "fact_path",
-        "gather_subset",
         "gather_timeout",
         "local_action",
-        "module_defaults",
         "poll",
         "port",
-        "rescue",
-        "always",
-        "retries",
         "timeout",
-        "until",
         "validate_argspec",
-        "vars_prompt",
         "allow_duplicates",
     ]
 )
@@ -234,11 +244,30 @@ class Role:
     defaults: Layer
     variables: Layer
     parameters: Layer
+    parents: tuple[str, ...] = ()
+    """The roles that took it in, from the innermost outwards."""
+
+
+@record(frozen=True, slots=True)
+class Frame:
+    """A block with `rescue` or `always` that a task is in: which one, and in which part of it.
+
+    `part`: "block", "rescue" or "always". `rescue` and `always` say whether the block has these parts.
+    """
+
+    block: str
+    part: str
+    rescue: bool
+    always: bool
 
 
 @record(frozen=True, slots=True, eq=False)
 class Task:
-    """What the operator wrote, with all that it inherits; `variables` are from the innermost outwards."""
+    """What the operator wrote, with all that it inherits; `variables` are from the innermost outwards.
+
+    `frames` are the blocks around it from the outermost inwards. Of an include, `content` are its tasks, None where
+    only a run can say which; `load` gives those of a name.
+    """
 
     key: str
     name: str
@@ -253,6 +282,10 @@ class Task:
     loop_var: str = "item"
     index_var: str | None = None
     label: Any = None
+    pause: Any = None
+    extended: Any = False
+    allitems: Any = True
+    break_when: tuple[Condition, ...] = ()
     register: str | None = None
     notify: tuple[str, ...] = ()
     listen: tuple[str, ...] = ()
@@ -263,10 +296,16 @@ class Task:
     variables: tuple[Layer, ...] = ()
     changed_when: tuple[Condition, ...] = ()
     failed_when: tuple[Condition, ...] = ()
+    until: tuple[Condition, ...] = ()
+    retries: Any = None
+    delay: Any = None
     ignore_errors: Any = False
     no_log: Any = False
     check_mode: Any = None
     among: Among = Among()
+    frames: tuple[Frame, ...] = ()
+    content: tuple[Task, ...] | None = None
+    load: Callable[[str], tuple[Task, ...]] | None = None
 
     @property
     def title(self) -> str:
@@ -281,6 +320,35 @@ class Section:
 
     name: str
     tasks: tuple[Task, ...]
+
+
+@record(frozen=True, slots=True)
+class Prompt:
+    """A variable that is asked for before the play: one item of `vars_prompt`."""
+
+    name: str
+    text: str
+    where: Mark
+    private: bool = True
+    default: Any = None
+    confirm: bool = False
+    encrypt: str | None = None
+    salt: str | None = None
+    salt_size: int | None = None
+
+
+class PromptKeywords(Keywords):
+    """One item of a play's `vars_prompt`."""
+
+    name: str
+    prompt: str | None = None
+    private: bool = True
+    default: Any = None
+    confirm: bool = False
+    encrypt: str | None = None
+    salt: str | None = None
+    salt_size: int | None = None
+    unsafe: bool = False
 
 
 @record(frozen=True, slots=True, eq=False)
@@ -308,6 +376,7 @@ class Play:
     force_handlers: Any = None
     among: Among = Among()
     secret_names: frozenset[str] = frozenset()
+    prompts: tuple[Prompt, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -315,10 +384,23 @@ class Play:
 
     @property
     def tasks(self) -> Iterator[Task]:
-        """All tasks in their order, handlers last."""
+        """All tasks in their order, with those that are included behind their include; handlers last."""
         for section in self.sections:
-            yield from section.tasks
-        yield from self.handlers
+            yield from every(section.tasks)
+        yield from every(self.handlers)
+
+
+def every(tasks: Iterable[Task]) -> Iterator[Task]:
+    """Tasks, and behind each include those of its content."""
+    for task in tasks:
+        yield task
+        yield from every(task.content or ())
+
+
+def keyed(task: Task, key: str) -> Task:
+    """The task with its key, and its content with keys below that."""
+    content = task.content and tuple(keyed(inner, f"{key}/{index}") for index, inner in enumerate(task.content))
+    return replace(task, key=key, content=content)
 
 
 def gathers(plays: Sequence[Play], hosts: Sequence[Sequence[str]], host: str) -> bool:

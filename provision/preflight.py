@@ -19,7 +19,7 @@ from provision.apart import delegated
 from provision.clashes import UNKNOWN, clashes, item_scopes
 from provision.copied import jinja_options
 from provision.errors import Mark, ProvisionError, ProvisionErrors
-from provision.modules import DIRECTIVES
+from provision.modules import DIRECTIVES, INCLUDES
 from provision.plan_task import ARGUMENT_WORDS, secret_argument
 from provision.playbook import Condition, Play, Task
 from provision.render import NamesOf, Renderer, UndefinedVariable
@@ -266,6 +266,8 @@ def undefined(
     `gathered` are the hosts whose facts this play, or one before it, gathers; `set_before` are the names that plays
     before it may have set.
     """
+    if any(task.module in INCLUDES and task.content is None for task in play.tasks):
+        return []  # only a run can say which files are included, and so which names are set
     own = frozenset(_later(play)) | set_before
     errors: list[ProvisionError] = []
     kinds: dict[tuple[bool, frozenset[str], tuple[str, ...]], None] = {}
@@ -291,5 +293,7 @@ def _later(play: Play) -> Iterator[str]:
             yield task.register
         if task.module == "setup":
             yield from fact_names.NAMES
+        if task.module in INCLUDES and task.loop is not None:
+            yield from (name for name in (task.loop_var, task.index_var, "ansible_loop_var") if name)
         if task.module == "set_fact":
             yield from (str(name) for name in task.arguments)

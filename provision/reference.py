@@ -46,6 +46,7 @@ _PLACES: tuple[tuple[str, type[Keywords]], ...] = (
     ("role", RoleEntry),
     ("loop_control", LoopControl),
 )
+_BLOCK = ("block", "rescue", "always")
 _INTRODUCTION = """# Playbook reference
 
 Made from the models by `python -m provision.reference`; do not edit. What the words are for is in the
@@ -152,7 +153,7 @@ def _tabled(word: str) -> bool:
 
 
 def _keyword(word: str, model: type[Keywords]) -> tuple[str, str]:
-    supported = word in model.words() or word == "block"
+    supported = word in model.words() or word in _BLOCK
     return ("yes", "") if supported else _refusal(names.keyword(word))
 
 

@@ -5,7 +5,7 @@ Owns reading and static checks of words and options; collects errors so that one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Words
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from provision import arguments as options
 from provision import modules
 from provision.among import of_play, refuse_order, refuse_strategy
 from provision.control_node import refuse_word
+from provision.defaults import arguments_of, defaults_of
 from provision.errors import Mark, ProvisionError, ProvisionErrors
 from provision.inherited import (
     Inherited,
@@ -29,7 +30,9 @@ from provision.inherited import (
     variables_of,
     within,
 )
+from provision.loops import as_loop
 from provision.playbook import (
+    Frame,
     LoopControl,
     Play,
     Playbook,
@@ -39,6 +42,7 @@ from provision.playbook import (
     Section,
     Task,
     TaskKeywords,
+    keyed,
     validate,
 )
 from provision.short_forms import SHORT_FORMS, expanded
@@ -72,7 +76,8 @@ class _Loader:
         self.errors: list[ProvisionError] = []
         self.roles: dict[str, Role] = {}
         self.handlers: list[Task] = []
-        self.count = 0
+        self.blocks = 0
+        self.handled: set[str] = set()
 
     def plays(self, path: Path, depth: int) -> list[Play]:
         content = load(path)
@@ -113,10 +118,10 @@ class _Loader:
         if not isinstance(item, Mapping):
             raise ProvisionError("a play is a mapping", where=mark, hint="it starts with `- hosts: …`")
         words = validate(PlayKeywords, item, "play")
-        self.roles, self.handlers = {}, []
+        self.roles, self.handlers, self.handled = {}, [], set()
         refuse_order(item)
         refuse_strategy(item)
-        outer = Inherited(path.parent, tags=tags_of(item), among=of_play(item))
+        outer = Inherited(path.parent, tags=tags_of(item), among=of_play(item), defaults=defaults_of(item, {}))
         sections = (
             Section("pre_tasks", tuple(self.tasks(item.get("pre_tasks"), outer))),
             Section("tasks", tuple(self.main(item, outer))),
@@ -131,7 +136,7 @@ class _Loader:
             where=item.value_mark("hosts"),
             path=path,
             sections=tuple(_keyed(section) for section in sections),
-            handlers=tuple(replace(task, key=f"handlers:{index}") for index, task in enumerate(handlers)),
+            handlers=tuple(keyed(task, f"handlers:{index}") for index, task in enumerate(handlers)),
             roles=tuple(self.roles.values()),
             variables=tuple(self.play_variables(item, path)),
             become=words.become,
@@ -216,9 +221,13 @@ class _Loader:
         if first:
             self.roles[name] = role
             yield from self.dependencies(role, inner)
+        if name not in self.handled:
+            self.handled.add(name)
             handlers = self.file_of(role.path / "handlers")
             if handlers:
-                self.handlers += self.tasks(load(handlers), replace(inner, tags=frozenset(), when=()), str(handlers))
+                self.handlers += self.tasks(
+                    load(handlers), replace(inner, tags=frozenset(), when=(), frames=()), str(handlers)
+                )
         path = self.file_of(role.path / "tasks", tasks_from)
         if path:
             yield from self.tasks(load(path), inner, str(path))
@@ -279,8 +288,9 @@ class _Loader:
             raise ProvisionError(
                 "a task is a mapping", where=mark, hint="write `- name: …` and below it what is to be done"
             )
-        if "block" in item:
+        if "block" in item or "rescue" in item or "always" in item:
             return self.block(item, outer)
+        item = as_loop(item)
         key = doing(item)
         word = modules.canonical(key)
         fields = Mapping(item.file, (item.mark.line, item.mark.column))
@@ -290,9 +300,79 @@ class _Loader:
         words = validate(TaskKeywords, fields, described(item))
         if word in modules.IMPORTS:
             return self.imported_tasks(word, item, key, outer)
-        arguments = options.arguments_of(word, item[key], item.value_mark(key))
+        arguments = arguments_of(word, item, key, defaults_of(item, outer.defaults))
         self.errors += [in_task(error, item) for error in options.check(word, arguments)]
-        return [self.made(item, words, word, arguments, outer)]
+        made = self.made(item, words, word, arguments, outer)
+        return [self.including(made, item, outer) if word in modules.INCLUDES else made]
+
+    def including(self, task: Task, item: Mapping, outer: Inherited) -> Task:
+        """An include with its tasks, where they are known before the run; they do not take over its conditions."""
+        inner = replace(outer, variables=task.variables, depth=outer.depth + 1)
+        applied = task.arguments.get("apply")
+        if isinstance(applied, Mapping):
+            validate(TaskKeywords, applied, "`apply` of an include")
+            inner = within(inner, applied)
+        key = "name" if task.module == "include_role" else "file"
+        name = task.arguments.get(key)
+        if name is None:
+            raise ProvisionError(f"`{task.module}` needs `{key}`", where=task.arguments.mark)
+        load = self.role_content(task, inner) if task.module == "include_role" else self.file_content(item, task, inner)
+        if isinstance(name, Template):
+            if task.module == "include_role":
+                raise ProvisionError(
+                    "the name of a role cannot be a template",
+                    where=task.arguments.value_mark(key),
+                    hint="include each role by its name, with `when`",
+                )
+            return replace(task, load=load)
+        return replace(task, content=load(name), load=load)
+
+    def role_content(self, task: Task, inner: Inherited) -> Callable[[str], tuple[Task, ...]]:
+        def load_role(name: str) -> tuple[Task, ...]:
+            before = dict(self.roles)
+            stem = str(task.arguments.get("tasks_from", "main")).removesuffix(".yml").removesuffix(".yaml")
+            where = task.arguments.value_mark("name")
+            tasks = tuple(self.role(name, where, _EMPTY, inner, stem))
+            if not task.arguments.get("public", False):
+                self.roles = before
+            return tasks
+
+        return load_role
+
+    def file_content(self, item: Mapping, task: Task, inner: Inherited) -> Callable[[str], tuple[Task, ...]]:
+        where = task.arguments.value_mark("file")
+
+        def load_file(name: str) -> tuple[Task, ...]:
+            path = self.task_file(name, item, inner, where)
+            before, self.errors = self.errors, []
+            tasks = self.tasks(load(path), replace(inner, files=(*inner.files, path)), str(path))
+            found, self.errors = self.errors, before
+            if found:
+                raise found[0] if len(found) == 1 else ProvisionErrors(found)
+            return tuple(tasks)
+
+        return load_file
+
+    def task_file(self, name: str, item: Mapping, inner: Inherited, where: Mark) -> Path:
+        """The file that an import or include names; raises ProvisionError where there is none, or it is around."""
+        bases = list(dict.fromkeys([Path(item.file).parent, inner.directory / "tasks", inner.directory]))
+        path = next((base / name for base in bases if (base / name).is_file()), None)
+        if path is None:
+            raise ProvisionError(
+                f"there is no file `{name}`",
+                where=where,
+                cause="looked for " + ", ".join(f"`{base / name}`" for base in bases),
+            )
+        around = [file.resolve() for file in (*inner.files, Path(item.file))]
+        if path.resolve() in around:
+            chain = dict.fromkeys([*inner.files, Path(item.file)][around.index(path.resolve()) :])
+            raise ProvisionError(
+                f"`{name}` takes in itself",
+                where=where,
+                cause=" takes in ".join(f"`{file}`" for file in (*chain, path)),
+                hint="a loop, or `until`, repeats tasks",
+            )
+        return path
 
     def made(self, item: Mapping, words: TaskKeywords, word: str, arguments: Mapping, outer: Inherited) -> Task:
         inner = within(outer, item)
@@ -313,7 +393,11 @@ class _Loader:
             loop_where=item.value_mark("loop") if "loop" in item else None,
             loop_var=control.loop_var,
             index_var=control.index_var,
-            label=item["loop_control"].get("label") if item.get("loop_control") else None,
+            label=control.label,
+            pause=control.pause,
+            extended=control.extended or False,
+            allitems=True if control.extended_allitems is None else control.extended_allitems,
+            break_when=conditions_of(item["loop_control"], "break_when") if control.break_when is not None else (),
             register=words.register_,
             notify=inner.notify,
             listen=listed(item, "listen"),
@@ -324,6 +408,10 @@ class _Loader:
             variables=inner.variables,
             changed_when=conditions_of(item, "changed_when"),
             failed_when=conditions_of(item, "failed_when"),
+            until=conditions_of(item, "until"),
+            retries=item.get("retries"),
+            delay=item.get("delay"),
+            frames=outer.frames,
             ignore_errors=inner.ignore_errors,
             no_log=inner.no_log,
             check_mode=inner.check_mode,
@@ -331,17 +419,30 @@ class _Loader:
         )
 
     def block(self, item: Mapping, outer: Inherited) -> list[Task]:
+        if "block" not in item:
+            part = "rescue" if "rescue" in item else "always"
+            raise ProvisionError(f"`{part}` needs a `block` beside it", where=item.key_mark(part))
         fields = Mapping(item.file, (item.mark.line, item.mark.column))
         for name in item:
-            if name != "block":
+            if name not in ("block", "rescue", "always"):
                 fields.put(name, item[name], item.places(name), item.texts.get(name))
-        for name in ("loop", "register", "changed_when", "failed_when", "listen"):
+        for name in ("loop", "register", "changed_when", "failed_when", "until", "retries", "delay", "listen"):
             if name in fields:
                 raise ProvisionError(
                     f"a block has no `{name}`", where=fields.key_mark(name), hint="put it on the tasks inside"
                 )
         validate(TaskKeywords, fields, "block")
-        return self.tasks(item["block"], within(outer, fields))
+        inner = within(outer, fields)
+        parts = [name for name in ("block", "rescue", "always") if item.get(name)]
+        if len(parts) < 2:
+            return self.tasks(item["block"], inner)
+        self.blocks += 1
+        name = f"block {self.blocks}"
+        result: list[Task] = []
+        for part in parts:
+            frame = Frame(name, part, "rescue" in parts, "always" in parts)
+            result += self.tasks(item[part], replace(inner, frames=(*outer.frames, frame)))
+        return result
 
     def imported_tasks(self, word: str, item: Mapping, key: str, outer: Inherited) -> list[Task]:
         where = item.value_mark(key)
@@ -361,17 +462,8 @@ class _Loader:
         name = value.get("file") if isinstance(value, Mapping) else value
         if not isinstance(name, str) or isinstance(name, Template):
             raise ProvisionError("`import_tasks` needs a plain file name", where=where)
-        bases = list(dict.fromkeys([Path(item.file).parent, inner.directory / "tasks", inner.directory]))
-        path = next((base / name for base in bases if (base / name).is_file()), None)
-        if path is None:
-            raise ProvisionError(
-                f"there is no file `{name}`",
-                where=where,
-                cause="looked for " + ", ".join(f"`{base / name}`" for base in bases),
-            )
-        if inner.depth > MAX_IMPORTS:
-            raise ProvisionError(f"`{name}` imports itself", where=where)
-        return self.tasks(load(path), replace(inner, depth=inner.depth + 1), str(path))
+        path = self.task_file(name, item, inner, where)
+        return self.tasks(load(path), replace(inner, files=(*inner.files, Path(item.file))), str(path))
 
     def built(self, item: Mapping, word: str, arguments: Mapping, outer: Inherited) -> list[Task]:
         words = validate(TaskKeywords, item, f"`{item['name']}`")
@@ -382,7 +474,7 @@ class _Loader:
 
 def _keyed(section: Section) -> Section:
     return replace(
-        section, tasks=tuple(replace(task, key=f"{section.name}:{index}") for index, task in enumerate(section.tasks))
+        section, tasks=tuple(keyed(task, f"{section.name}:{index}") for index, task in enumerate(section.tasks))
     )
 
 

@@ -256,7 +256,9 @@ class HostsView(Mapping[str, Any]):
         key = (id(self._scopes.play), host)
         kept = own.run._layers_of.get(key)
         if kept is None or kept[0] is not facts or kept[1] is not known:
-            whole = Scopes(self._scopes.play, HostVariables(own.run, host, facts, own.play_hosts), dict(known)).of_host()
+            whole = Scopes(
+                self._scopes.play, HostVariables(own.run, host, facts, own.play_hosts), dict(known)
+            ).of_host()
             # kept for all hosts that ask; a scope itself is not, as two threads may not render in one
             kept = own.run._layers_of[key] = (facts, known, whole.layers, whole.secrets)
         return Scope(own.run.renderer, kept[2], kept[3])

@@ -281,6 +281,9 @@ class Session:
             self._emit(told)
         if batch.forget:
             self._connected().forget(batch.forget)
+        for text in batch.notes:
+            self._emit(Notice(text, self.host, "retry"))
+        self._pause(batch.wait)
         results: dict[int, protocol.Result] = {}
         own = [item for item in batch.steps if not item.delegated]
         while own:
@@ -296,6 +299,12 @@ class Session:
             if item.step.id in results and rebooting.reboots(item, results[item.step.id]):
                 results[item.step.id] = self._rebooted(item, results[item.step.id])
         return results
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before another attempt, unless the host's part ends meanwhile."""
+        until = time.monotonic() + seconds
+        while (rest := until - time.monotonic()) > 0 and not (self._cancelled or self._halted):
+            time.sleep(min(rest, 0.1))
 
     def _converse(
         self, link: Link, items: Sequence[PlannedStep], batch: Batch, results: dict[int, protocol.Result]

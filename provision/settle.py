@@ -6,7 +6,7 @@ Pure: of results and what was asked for, never of the wire.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any
 
 from provision.agent.protocol import Result
@@ -17,6 +17,7 @@ from provision.secret.value import HIDDEN, marked
 from provision.variables import Registered, Scope
 
 __all__ = [
+    "CONDITION_FALSE",
     "Asked",
     "Awaited",
     "error_of",
@@ -27,6 +28,9 @@ __all__ = [
     "skipped_fields",
     "values_of",
 ]
+
+
+CONDITION_FALSE = "Conditional result was False"
 
 
 @record(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Asked:
     index: int = 0
     fields: Mapping[str, Any] | None = None
     sensitive: bool = False
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """What its loop brings."""
 
 
 @record(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class Awaited:
     notify: tuple[str, ...] = ()
     ignore_errors: bool = False
     check: bool = False
+    items: int = 1
 
 
 def values_of(result: Result, check: bool, sensitive: bool = False) -> Registered:
@@ -69,7 +76,9 @@ def values_of(result: Result, check: bool, sensitive: bool = False) -> Registere
         if isinstance(values.get(stream), str):
             lines = values[stream].splitlines()
             values.setdefault(f"{stream}_lines", marked(lines) if sensitive else lines)
-    values["changed"] = result.status == "changed"
+    # as in Ansible: a command that ran is a change, also where it failed
+    ran = result.status == "failed" and bool(fields.get("cmd")) and isinstance(fields.get("rc"), int)
+    values["changed"] = result.status == "changed" or ran
     values["failed"] = result.status == "failed"
     if result.error:
         values.setdefault("msg", result.error.get("summary", ""))
@@ -99,8 +108,8 @@ def _learned(value: Any) -> Any:
 
 
 def skipped_fields(reason: str) -> dict[str, Any]:
-    """What is registered of a task that was skipped."""
-    return {"changed": False, "failed": False, "skipped": True, "skip_reason": reason}
+    """What is registered of a task that was skipped: as in Ansible nothing of a failure."""
+    return {"changed": False, "skipped": True, "skip_reason": reason}
 
 
 def registered(awaited: Awaited, results: Sequence[tuple[Asked, Mapping[str, Any]]]) -> Registered:
@@ -110,16 +119,16 @@ def registered(awaited: Awaited, results: Sequence[tuple[Asked, Mapping[str, Any
     items = []
     for asked, values in results:
         item = _registered(values)
-        item.update({awaited.task.loop_var: asked.item, "ansible_loop_var": awaited.task.loop_var})
+        item.update(asked.names)
         items.append(item)
-    whole = Registered(
-        results=items,
-        changed=any(item["changed"] for item in items),
-        failed=any(item["failed"] for item in items),
-        msg="All items completed",
-    )
-    if items and all(item.get("skipped") for item in items):
-        whole["skipped"] = True
+    if not items:
+        return Registered(changed=False, results=[], skipped=True, skipped_reason="No items in the list")
+    whole = Registered(results=items, changed=any(item.get("changed") for item in items))
+    whole["skipped"] = all(item.get("skipped") for item in items)
+    if any(item.get("failed") for item in items):
+        whole.update(failed=True, msg="One or more items failed")
+    else:
+        whole["msg"] = "All items skipped" if whole["skipped"] else "All items completed"
     return whole
 
 
@@ -131,20 +140,32 @@ def _registered(values: Mapping[str, Any]) -> Registered:
 
 
 def judge(task: Task, result: Result, values: Registered, scope: Scope) -> Result:
-    """The result after the task's `changed_when` and `failed_when`; `scope` knows the result by its registered name."""
-    status = result.status
+    """The result after the task's `changed_when` and `failed_when`; `scope` knows the result by its registered name.
+
+    As in Ansible `changed_when` comes first, and says nothing of whether the task failed.
+    """
+    failed = result.status == "failed"
+    if task.changed_when:
+        values["changed"] = _changed(task, scope, failed and not task.failed_when, values["changed"])
     if task.failed_when:
-        failed = holds(task.failed_when, scope)
-        status = "failed" if failed else "changed" if status == "failed" else status
-    if task.changed_when and status != "failed":
-        status = "changed" if holds(task.changed_when, scope) else "ok"
+        failed = values["failed"] = values["failed_when_result"] = holds(task.failed_when, scope)
+    status = "failed" if failed else "changed" if values["changed"] else "ok"
     if status == result.status:
         return result
-    values["changed"], values["failed"] = status == "changed", status == "failed"
     error = result.error
     if status == "failed" and not error:
         error = {"summary": "the task's `failed_when` holds", "cause": _shown(task.failed_when), "hint": ""}
     return replace(result, status=status, error=error if status == "failed" else None)
+
+
+def _changed(task: Task, scope: Scope, failed: bool, before: bool) -> bool:
+    try:
+        return holds(task.changed_when, scope)
+    except ProvisionError:
+        # what failed may lack what the condition asks for; its own error is told then
+        if failed:
+            return before
+        raise
 
 
 def holds(conditions: Sequence[Condition], scope: Scope) -> bool:

@@ -38,7 +38,9 @@ class Telling:
 
     def result(self, item: PlannedStep, result: Result) -> Iterator[StepEnded]:
         """A step ended; what was decided to come after it is told unless the batch stops there."""
-        if not item.judged:
+        if item.rescued and result.status == "skipped":
+            pass  # the play goes on elsewhere, as with a task whose turn does not come
+        elif not item.judged:
             why = "a step before it failed" if self._failed else "the run ended"
             yield from self._due(ended(self._host, item, result, why))
         elif result.status != "skipped":
@@ -64,4 +66,5 @@ def ended(host: str, item: PlannedStep, result: Result, why: str = "") -> StepEn
     """The event of a step's end; `why` one was not run."""
     ignored = item.ignore_errors and result.status == "failed"
     message = f"not run, since {why}" if result.status == "skipped" else ""
-    return StepEnded(host, item.title, item.where, result, message, ignored, item.handler)
+    rescued = item.rescued and result.status == "failed" and not ignored
+    return StepEnded(host, item.title, item.where, result, message, ignored, item.handler, rescued)

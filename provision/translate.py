@@ -49,6 +49,7 @@ class Built:
     lock: str
     keep: int = 2
     takeover: bool = False
+    task: str = ""
 
 
 def find_file(task: Task, playbook_directory: Path, kind: str, name: str) -> Path:

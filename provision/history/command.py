@@ -232,7 +232,7 @@ def grouped(hosts: Sequence[HostRow], results: Sequence[ResultRow]) -> list[tupl
 
 def _result_lines(row: ResultRow, names: str, diff: bool) -> Iterator[Line]:
     style = "yellow" if row.status == "changed" else "red"
-    note = ", ignored" if row.ignored else ""
+    note = ", gone on with" if row.ignored else ""
     yield Line((f"{row.status}{note}  ", style), (printable(row.title), "bold"), (f"  {names}", "dim"))
     if row.place:
         yield Line((f"  --> {row.place}", "dim"))

@@ -155,7 +155,7 @@ class Recorder:
         }
         text = json.dumps(detail, sort_keys=True) if detail else None
         task = (event.title, str(event.where) if event.where else "")
-        flags = (result.status, event.ignored, event.handler)
+        flags = (result.status, event.ignored or event.rescued, event.handler)
         return (host.number, host.position, task, *flags, moment, result.seconds, text)
 
     def _write(self, *, ended: bool) -> None:
@@ -195,7 +195,7 @@ class Recorder:
 
     def _row(self, name: str, host: _Host) -> tuple[Any, ...]:
         tally = self.tally.host(name)
-        words = ("ok", "changed", "failed", "skipped", "ignored")
+        words = ("ok", "changed", "failed", "skipped", "ignored", "rescued")
         counts = json.dumps({word: getattr(tally, word) for word in words})
         error = tally.error and json.dumps(
             {

@@ -106,7 +106,7 @@ def _rows(
         states = tuple(cells.get((host.number, title), "none") for title in titles)
         groups.setdefault((host.state, *states), []).append(host.name)
     for key, names in sorted(groups.items(), key=lambda item: (item[0][0] == "done", len(item[1]))):
-        state, *states = key
+        state, states = key[0], key[1:]
         label = names[0] if len(names) == 1 else f"{len(names)} hosts: {host_names(names, 0, most=3)}"
         yield {
             "label": printable(label if state == "done" else f"{label} ({state})"),
@@ -121,7 +121,7 @@ def _change(row: ResultRow, hosts: str) -> dict[str, Any]:
     return {
         "status": row.status,
         "title": printable(row.title),
-        "hosts": printable(hosts) + (", ignored" if row.ignored else ""),
+        "hosts": printable(hosts) + (", gone on with" if row.ignored else ""),
         "place": row.place,
         "error": [(word, printable(str(error[word]))) for word in words if error.get(word)],
         "actions": [_action(action) for action in row.detail.get("actions") or []],

@@ -19,7 +19,7 @@ from provision.errors import ProvisionError
 from provision.plans import WORD, keys
 from provision.whole_file import write_whole
 
-__all__ = ["HostPlan", "Plan", "Planned", "VERSION", "keyed", "read", "write"]
+__all__ = ["VERSION", "HostPlan", "Plan", "Planned", "keyed", "read", "write"]
 
 VERSION = 1
 _MOST = 1 << 30

@@ -51,6 +51,7 @@ def _host(host: HostTally) -> dict[str, Any]:
         "failed": host.failed,
         "skipped": host.skipped,
         "ignored": host.ignored,
+        "rescued": host.rescued,
         "unreachable": host.unreachable,
         "simulated": host.simulated,
         "seconds": round(host.seconds, 3),
@@ -65,6 +66,7 @@ def _change(change: Change) -> dict[str, Any]:
         "where": str(change.where) if change.where else None,
         "status": change.result.status,
         "ignored": change.ignored,
+        "rescued": change.rescued,
         "actions": change.result.actions,
         "error": change.result.error,
         "seconds": round(change.result.seconds, 3),
@@ -136,7 +138,7 @@ def _junit(tally: Tally) -> str:
 
     suites = ElementTree.Element("testsuites", name=f"provision {tally.command}", time=f"{tally.seconds:.3f}")
     for name, host in tally.hosts.items():
-        failures = [change for change in tally.failures if change.host == name and not change.ignored]
+        failures = [change for change in tally.failures if change.host == name and not change.spared]
         errors = int(host.error is not None and (host.unreachable or not failures))
         passed = host.ok + host.changed
         suite = ElementTree.SubElement(

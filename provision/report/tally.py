@@ -34,6 +34,7 @@ class HostTally:
     failed: int = 0
     skipped: int = 0
     ignored: int = 0
+    rescued: int = 0
     unreachable: bool = False
     error: ProvisionError | None = None
     seconds: float = 0.0
@@ -49,6 +50,12 @@ class Change:
     where: Mark | None
     result: Result
     ignored: bool
+    rescued: bool = False
+
+    @property
+    def spared(self) -> bool:
+        """Whether the host goes on although the step failed."""
+        return self.ignored or self.rescued
 
     @property
     def key(self) -> str:
@@ -106,9 +113,11 @@ class Tally:
     def _add_step(self, event: StepEnded) -> None:
         host, status = self.host(event.host), event.result.status
         host.simulated = host.simulated or event.result.simulated
-        change = Change(event.host, event.title, event.where, event.result, event.ignored)
+        change = Change(event.host, event.title, event.where, event.result, event.ignored, event.rescued)
         if status == "failed" and event.ignored:
             host.ignored += 1
+        elif status == "failed" and event.rescued:
+            host.rescued += 1
         else:
             setattr(host, status, getattr(host, status) + 1)
         if status == "changed":

@@ -163,11 +163,15 @@ def failure_lines(change: Change, hosts: list[str]) -> Iterator[Line]:
     said = ProvisionError(
         f"{printable(str(error.get('summary') or 'the step failed'))} on {host_names(hosts, 0)}",
         where=change.where,
-        context=f'task "{printable(change.title)}"' + (", ignored" if change.ignored else ""),
+        context=f'task "{printable(change.title)}"' + _spared(change),
         cause=printable(str(error.get("cause") or "")),
         hint=printable(str(error.get("hint") or "")),
     )
     yield from error_text(said)
+
+
+def _spared(change: Change) -> str:
+    return ", ignored" if change.ignored else ", rescued" if change.rescued else ""
 
 
 def error_text(error: ProvisionError) -> Iterator[Line]:
@@ -183,7 +187,7 @@ def error_text(error: ProvisionError) -> Iterator[Line]:
 
 def host_error_lines(tally: Tally) -> Iterator[Line]:
     """Errors of hosts that no failed step of theirs explains, equal ones once."""
-    explained = {change.host for change in tally.failures if not change.ignored}
+    explained = {change.host for change in tally.failures if not change.spared}
     groups: dict[str, tuple[ProvisionError, list[str]]] = {}
     for name, host in tally.hosts.items():
         if host.error and (host.unreachable or name not in explained):

@@ -21,8 +21,8 @@ EXPRESSIONS = (
     "{{ table | combine({'b': number}) }}",
     "{{ words | length }}",
     "{{ (words + [word]) | unique }}",
-    "{{ words | union(['x']) }}",
-    "{{ words | difference(['two']) }}",
+    "{{ words | union(['x']) | sort }}",
+    "{{ words | difference(['two']) | sort }}",
     "{{ missing | default('none') }}",
     "{{ word | regex_replace('o', '0') }}",
     "{{ flag | ternary('yes', 'no') }}",
@@ -259,9 +259,9 @@ def _loop(play: Play, task: dict[str, Any], word: str) -> None:
         variable = "each"
     for option in ("dest", "path"):
         if isinstance(options, dict) and option in options:
-            options[option] += "-{{ %s }}" % variable
+            options[option] += f"-{{{{ {variable} }}}}"
     if word == "shell":
-        task["shell"] = "echo {{ %s }} >> {{ base }}/order; " % variable + str(options)
+        task["shell"] = f"echo {{{{ {variable} }}}} >> {{{{ base }}}}/order; {options}"
     if play.chance(4) and "when" not in task:
         task["when"] = f"{variable} != 'x'"
 

@@ -22,6 +22,8 @@ CASES = sorted(path.parent for path in (HERE / "cases" / "plays").glob("*/play.y
 COUNT = int(os.environ.get("PROVISION_PLAYBOOKS", "10"))
 SEED = int(os.environ.get("PROVISION_SEED", "20"))
 WHOLE = "PROVISION_PLAYBOOKS" in os.environ
+ALWAYS = ("blocks", "handlers", "includes", "ordinary", "precedence", "role-people", "role-web", "run-once")
+"""The cases that every run of the tests has; each costs a second or two, all in ansible-core."""
 
 
 def told(found: list[Found]) -> str:
@@ -40,7 +42,7 @@ def test_generated_plays_agree(case: Case, pair: Pair, oracle: Oracle) -> None:
 @pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
 def test_kept_play_agrees(folder: Path, pair: Pair, oracle: Oracle, tmp_path: Path) -> None:
     case, settings_of = kept(folder)
-    if settings_of.get("slow") and not WHOLE:
+    if folder.name not in ALWAYS and not WHOLE:
         pytest.skip("only in `make differential`")
     found = unlisted(compare(case, pair, oracle, tmp_path, settings_of.get("runs", 1)))
     assert not found, told(found)

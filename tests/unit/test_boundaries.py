@@ -30,7 +30,7 @@ ONLY_IMPORTERS = {
     "rattler": ("conda/", "lab/", "agent/"),
     "jinja2": (
         *("render", "source", "variables", "filters", "lookups", "sandbox", "template_errors", "template_names"),
-        *("preflight", "secret/watch", "report/page"),
+        *("preflight", "secret/watch", "report/page", "compiled_templates"),
     ),
     "prometheus_client": ("verify/metrics",),
     "sqlite3": ("history",),

@@ -124,7 +124,8 @@ def _inserted(spec: Spec, text: str, block: List[str]) -> str:
     at = _place(spec, lines)
     above = [""] if spec.prepend_newline and at > 0 and lines[at - 1] else []
     below = [""] if spec.append_newline and at < len(lines) and lines[at] else []
-    return "".join(line + "\n" for line in [*lines[:at], *above, *block, *below, *lines[at:]])
+    last = "" if at < len(lines) and not text.endswith("\n") else "\n"
+    return "\n".join([*lines[:at], *above, *block, *below, *lines[at:]]) + last
 
 
 def _place(spec: Spec, lines: List[str]) -> int:

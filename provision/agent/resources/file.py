@@ -91,6 +91,8 @@ class Spec:
 
     @property
     def follows(self) -> bool:
+        if self.state == "absent":
+            return False  # a link is taken away, never what it points at
         return self.follow if self.follow is not None else not self.has_content
 
 

@@ -18,7 +18,7 @@ _UP = ("active", "activating", "reloading")
 
 @record(frozen=True)
 class Spec:
-    """A unit by name; without a suffix it is a service.
+    """A unit by name; without a suffix it is a service. Without a name systemd itself is reloaded.
 
     - service:
         name: nvidia-persistenced
@@ -26,7 +26,7 @@ class Spec:
         enabled: true
     """
 
-    name: str
+    name: str = ""
     state: Optional[str] = None
     enabled: Optional[bool] = None
     daemon_reload: bool = False
@@ -34,7 +34,10 @@ class Spec:
     masked: Optional[bool] = None
 
     def __post_init__(self) -> None:
-        if not self.name or self.name.startswith("-") or any(character in self.name for character in "/ \t\n*?["):
+        asks = self.state or self.enabled is not None or self.masked is not None
+        if not self.name and (asks or not (self.daemon_reload or self.daemon_reexec)):
+            raise ValueError("name is missing")
+        if self.name.startswith("-") or any(character in self.name for character in "/ \t\n*?["):
             raise ValueError("%r is no name of a unit" % self.name)
         if self.state is not None and self.state not in _STATES:
             raise ValueError("state is one of %s" % ", ".join(_STATES))
@@ -50,18 +53,22 @@ class State:
 
 def questions(spec: Spec) -> List[Tuple[str, str]]:
     """One `systemctl show` serves all units of a batch."""
-    return [("unit", units.full(spec.name))]
+    return [("unit", units.full(spec.name))] if spec.name else []
 
 
 def observe(spec: Spec, system: System) -> State:
     """Ask systemd."""
-    units.needs_systemd(system, "service `%s`" % spec.name)
+    units.needs_systemd(system, "service `%s`" % spec.name if spec.name else "reloading systemd")
+    if not spec.name:
+        return State()
     return State(units.show(system, [spec.name])[spec.name], systemd.path(spec.name) in system.pending)
 
 
 def decide(spec: Spec, state: State) -> List[Action]:
     """What brings the unit into its state; `restarted` and `reloaded` are done every time. Refusal for no such unit."""
     found = [_action(Verb.RUN, spec, "daemon-reexec")] if spec.daemon_reexec else []
+    if not spec.name:
+        return found + ([_action(Verb.RUN, spec, "daemon-reload")] if spec.daemon_reload else [])
     is_masked = "masked" in (state.shown.get("LoadState"), state.shown.get("UnitFileState"))
     if spec.masked is not None and spec.masked != is_masked:
         word, now, then = ("mask", "", "masked") if spec.masked else ("unmask", "masked", "")
@@ -125,4 +132,6 @@ def _running(spec: Spec, up: bool) -> List[Action]:
 
 def _action(verb: Verb, spec: Spec, word: str, before: str = "", after: str = "") -> Action:
     shown = [text + "\n" if text else None for text in (before, after)]
-    return Action(verb, units.full(spec.name), {"do": word, "name": spec.name}, shown[0], shown[1])
+    return Action(
+        verb, units.full(spec.name) if spec.name else "systemd", {"do": word, "name": spec.name}, shown[0], shown[1]
+    )

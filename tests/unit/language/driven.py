@@ -91,8 +91,18 @@ def driven(
         if batch.done:
             return seen
         assert not (batch.barrier and batch.steps)
-        results = {
-            step.step.id: Result(**{"step": step.step.id, "status": "ok", **answer(step)}) for step in batch.steps
-        }
+        results = answered(batch, answer)
         cursor = after
     raise AssertionError("the play does not end")
+
+
+def answered(batch: Batch, answer: Answer) -> dict[int, Result]:
+    """The results of a batch; behind a step that failed and stops it, none is run."""
+    results: dict[int, Result] = {}
+    stopped = False
+    for step in batch.steps:
+        said = {"status": "skipped"} if stopped else answer(step)
+        result = Result(**{"step": step.step.id, "status": "ok", **said})
+        results[step.step.id] = result
+        stopped = stopped or (result.status == "failed" and step.step.on_failure == "stop")
+    return results

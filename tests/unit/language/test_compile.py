@@ -248,7 +248,7 @@ def test_ignored_failures_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("code", "fails"), [(0, False), (3, False), (4, True)])
 def test_failed_when_decides(tmp_path: Path, code: int, fails: bool) -> None:
     text = "- hosts: all\n  tasks: [{name: a, command: x, register: r, failed_when: r.rc > 3}, {name: b, command: y}]\n"
-    answer = {"status": "failed" if code else "changed", "fields": {"rc": code}}
+    answer = {"status": "failed" if code else "changed", "fields": {"cmd": ["x"], "rc": code}}
     seen = driven(loaded(tmp_path, text), lambda step: answer if step.title == "a" else {})
     assert seen.step("a").judged
     assert (seen.batches[-1].failed is not None) == fails

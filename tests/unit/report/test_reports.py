@@ -97,6 +97,7 @@ def test_json_keeps_its_schema() -> None:
         "failed": 0,
         "skipped": 0,
         "ignored": 1,
+        "rescued": 0,
         "unreachable": False,
         "simulated": False,
         "seconds": 0,

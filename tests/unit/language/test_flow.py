@@ -1,0 +1,46 @@
+"""Blocks, attempts, includes: cases as data, in `flow.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from driven import driven, loaded
+
+from provision.compile import PlannedStep
+
+CASES = yaml.safe_load(Path(__file__).with_name("flow.yaml").read_text(encoding="utf-8"))
+HANDLER = "  handlers:\n    - {name: h, command: x}\n"
+
+
+class Host:
+    """Answers as a case says."""
+
+    def __init__(self, case: dict[str, Any]) -> None:
+        self.case = case
+        self.asked: dict[str, int] = {}
+
+    def __call__(self, step: PlannedStep) -> dict[str, Any]:
+        answers = self.case.get("answers", {}).get(step.title)
+        number = self.asked[step.title] = self.asked.get(step.title, 0) + 1
+        fields = {"rc": 0, **(answers[min(number, len(answers)) - 1] if answers else {})}
+        if step.title in self.case.get("fails", []):
+            return {"status": "failed", "fields": fields, "error": {"summary": "`x` failed"}}
+        return {"status": "changed" if step.title in self.case.get("changes", []) else "ok", "fields": fields}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"].replace(" ", "-"))
+def test_flow(tmp_path: Path, case: dict[str, Any]) -> None:
+    tasks = "".join(f"    {line}\n" for line in case["tasks"].splitlines())
+    play = loaded(tmp_path, f"- hosts: all\n  tasks:\n{tasks}{HANDLER}", case.get("files"))
+    seen = driven(play, Host(case), tags=frozenset(case.get("tags", [])))
+    assert seen.titles == case.get("steps", [])
+    if "said" in case:
+        said = [f"{title}: {status} {message}".strip() for title, status, message in seen.verdicts]
+        assert [line for line in said if not line.startswith("in: ")] == case["said"]
+    if "waits" in case:
+        assert [batch.wait for batch in seen.batches if batch.steps] == case["waits"]
+    failed = seen.batches[-1].failed
+    assert (failed.summary if failed else None) == case.get("failed")
