@@ -152,9 +152,16 @@ def _templated(value: Any) -> bool:
 def typed(word: str, key: str, value: Any, arguments: Mapping) -> Any:
     """One option's value, validated; numbers become text where text is meant, never the other way round."""
     kind = modules.options(word)[key]
+    if type(value) is str:
+        # the most common of all, and text where text is meant stays as it is
+        return _fits(word, key, kind, value, value, arguments)
     if key == "mode" and isinstance(value, int | float) and not isinstance(value, bool):
         raise _mode(value, arguments)
     text = _texted(kind, value, arguments.get(key), arguments.texts.get(key))
+    return _fits(word, key, kind, value, text, arguments)
+
+
+def _fits(word: str, key: str, kind: Any, value: Any, text: Any, arguments: Mapping) -> Any:
     try:
         return conform(kind, text)
     except Misfit as error:

@@ -5,6 +5,7 @@ Knows the few types that keywords and options have. Must not convert anything bu
 
 from __future__ import annotations
 
+import functools
 import types
 from typing import Any, Union, get_args, get_origin
 
@@ -32,7 +33,7 @@ class Misfit(ValueError):
 
 def conform(kind: Any, value: Any) -> Any:
     """The value, where it is of that type; containers become plain ones. Raises Misfit."""
-    if kind is Any:
+    if kind is Any or type(value) in _plainly(kind):
         return value
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
@@ -48,6 +49,13 @@ def conform(kind: Any, value: Any) -> Any:
         keys, values = get_args(kind)
         return {_inside(keys, key, key): _inside(values, item, key) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _plainly(kind: Any) -> frozenset[type]:
+    """The types of values that conform to a type without a look inside."""
+    parts = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return frozenset(part for part in parts if part in (str, bool, int, float, types.NoneType))
 
 
 def _inside(kind: Any, value: Any, place: Any) -> Any:

@@ -85,7 +85,8 @@ def plan(environment: Environment, task: Task, first_id: int, handler: str | Non
     planner = _Planner(environment, task, first_id, handler)
     for item in items if only is None else items[only : only + 1]:
         planner.item(item)
-    return replace(planner.outcome(), items=len(items))
+    planner.items = len(items)
+    return planner.outcome()
 
 
 def unknown(environment: Environment, task: Task, reason: str, handler: str | None) -> Outcome:
@@ -228,6 +229,7 @@ class _Planner:
         self.flush = False
         self.included: tuple[Task, ...] = ()
         self.leaves = False
+        self.items = 1
         self.failed: ProvisionError | None = None
         self.notify: tuple[str, ...] = ()
         self.ignore = False
@@ -477,6 +479,7 @@ class _Planner:
             flush=self.flush,
             included=self.included or None,
             leaves=self.leaves,
+            items=self.items,
             failed=self.failed,
         )
 

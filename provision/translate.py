@@ -150,7 +150,9 @@ class Translator:
         if values.get("mode") == "preserve":
             values["mode"] = copied.mode_of(path) if path is not None else None
         if path is None:
-            return "file", *_inline(values, content if isinstance(content, str) else json.dumps(content))
+            # as in Ansible: data is written as JSON, a single value as its text
+            text = json.dumps(content) if isinstance(content, dict | list) else str(content)
+            return "file", *_inline(values, content if isinstance(content, str) else text)
         copied.check_sum(task, path, checksum)
         if task.module == "template":
             return "file", *self._rendered(task, values, path, scope)

@@ -86,6 +86,7 @@ class Scope:
     secrets: frozenset[str] = frozenset()
     touched: bool = False
     _values: dict[str, Any] = field(default_factory=dict)
+    _layers: dict[str, Layer | None] = field(default_factory=dict)
     _active: list[str] = field(default_factory=list)
 
     def find(self, name: str) -> Any:
@@ -108,7 +109,16 @@ class Scope:
 
     def layer(self, name: str) -> Layer | None:
         """The layer that a name comes from; None when there is none."""
-        return next((layer for layer in self.layers if name in layer.values), None)
+        known = self._layers
+        if name in known:
+            return known[name]
+        found = None
+        for layer in self.layers:
+            if name in layer.values:
+                found = layer
+                break
+        known[name] = found
+        return found
 
     def origins(self, name: str) -> list[Origin]:
         """Where a name gets its value, first, then what that hides, in the order of the layers."""
