@@ -596,6 +596,8 @@ class _Compiler:
             self.notes.append(f"{asked.title}: attempt {trying.attempt} is not what is waited for; another follows")
             self.move(trying=replace(trying, attempt=trying.attempt + 1))
             return None
+        if not done:
+            values["attempts"] = trying.attempt - 1  # as Ansible counts where it gives up
         if not done and result.status != "failed":
             values["failed"] = True
             result = replace(result, status="failed", error=_never_reached(trying.attempt, task))

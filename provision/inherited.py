@@ -48,6 +48,7 @@ class Inherited:
     become_user: Any = None
     environment: tuple[Mapping, ...] = ()
     variables: tuple[Layer, ...] = ()
+    given: tuple[Layer, ...] = ()
     notify: tuple[str, ...] = ()
     no_log: Any = None
     ignore_errors: Any = None

@@ -278,7 +278,7 @@ class _Planner:
         key = f"{task.key}/{item.index}"
         found = (keyed(inner, f"{key}/{index}") for index, inner in enumerate(content))
         self.included += tuple(
-            replace(inner, variables=(*inner.variables, *layer), frames=self.frames_in(inner, item)) for inner in found
+            replace(inner, given=(*layer, *inner.given), frames=self.frames_in(inner, item)) for inner in found
         )
         self.decided(item, Result(-1, "ok"), "", {"changed": False, "failed": False, "include": item.title})
 

@@ -266,7 +266,7 @@ class Task:
     """What the operator wrote, with all that it inherits; `variables` are from the innermost outwards.
 
     `frames` are the blocks around it from the outermost inwards. Of an include, `content` are its tasks, None where
-    only a run can say which; `load` gives those of a name.
+    only a run can say which; `load` gives those of a name. `given` are the variables of the includes around it.
     """
 
     key: str
@@ -294,6 +294,7 @@ class Task:
     become_user: Any = None
     environment: tuple[Mapping, ...] = ()
     variables: tuple[Layer, ...] = ()
+    given: tuple[Layer, ...] = ()
     changed_when: tuple[Condition, ...] = ()
     failed_when: tuple[Condition, ...] = ()
     until: tuple[Condition, ...] = ()

@@ -307,7 +307,8 @@ class _Loader:
 
     def including(self, task: Task, item: Mapping, outer: Inherited) -> Task:
         """An include with its tasks, where they are known before the run; they do not take over its conditions."""
-        inner = replace(outer, variables=task.variables, depth=outer.depth + 1)
+        given = (Layer("the vars of the include", item["vars"]),) if item.get("vars") else ()
+        inner = replace(outer, given=(*given, *outer.given), depth=outer.depth + 1)
         applied = task.arguments.get("apply")
         if isinstance(applied, Mapping):
             validate(TaskKeywords, applied, "`apply` of an include")
@@ -406,6 +407,7 @@ class _Loader:
             become_user=inner.become_user,
             environment=inner.environment,
             variables=inner.variables,
+            given=inner.given,
             changed_when=conditions_of(item, "changed_when"),
             failed_when=conditions_of(item, "failed_when"),
             until=conditions_of(item, "until"),

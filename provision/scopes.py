@@ -107,7 +107,7 @@ class Scopes:
 
     def of(self, task: Task) -> Scope:
         """The scope of a task without loop variables."""
-        if task.variables:
+        if task.variables or task.given:
             return self.inner(task, {})
         shared = self._shared.get(id(task.role))
         if shared is None:
@@ -117,12 +117,12 @@ class Scopes:
 
     def inner(self, task: Task, loop: Mapping[str, Any]) -> Scope:
         """The scope of one item of a task's loop."""
-        if not loop and not task.variables:
+        if not loop and not task.variables and not task.given:
             return self.of(task)
         made_of = {task.loop_var: task.loop, "ansible_loop": task.loop, "ansible_loop_var": None}
         made_of |= {task.index_var: None, "ansible_index_var": None} if task.index_var else {}
         layer = Layer("the loop", loop, True, made_of)
-        return self._scope(task.role, (layer,) if loop else (), task.variables)
+        return self._scope(task.role, (layer,) if loop else (), task.variables, task.given)
 
     def others_view(self) -> HostsView:
         """What `hostvars` is."""
@@ -142,8 +142,15 @@ class Scopes:
         brought = (Layer("include_vars", included),) if included else ()
         return Scope(self.host.run.renderer, (*self._strong, set_here, *brought, *self._own), self.secrets)
 
-    def _scope(self, role: Role | None, loop: tuple[Layer, ...], task: tuple[Layer, ...]) -> Scope:
-        above = (*loop, *self._role_magic(role), *self._strong, *((role.parameters,) if role else ()))
+    def _scope(
+        self,
+        role: Role | None,
+        loop: tuple[Layer, ...],
+        task: tuple[Layer, ...],
+        given: tuple[Layer, ...] = (),
+    ) -> Scope:
+        parameters = (*given, role.parameters) if role else given
+        above = (*loop, *self._role_magic(role), *self._strong, *parameters)
         set_here = Layer("registered results and set facts", self.dynamic, True, _set_by(self.play))
         included = self.dynamic.get(INCLUDED)
         brought = (Layer("include_vars", included),) if included else ()
