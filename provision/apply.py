@@ -85,6 +85,27 @@ def plan(
     return tally.exit_code
 
 
+def look(playbook: Path, what: What, where: Where, *, hosts: bool, tasks: bool, tags: bool) -> int:
+    """`provision plan` with `--list-…` or `--syntax-check`: says on standard output what a playbook holds.
+
+    Its words and names are checked; no host is contacted, nothing is asked and no environment is solved.
+    """
+    # imported here: a start without it does without
+    from provision import task_listing
+
+    inventory = load_inventory(inventory_paths(where))
+    plays = load_playbook(playbook).plays
+    chosen = tuple(_hosts(inventory, play, where.limit) for play in plays)
+    run = Run(inventory, extra=extra_variables(where.extra_vars), tags=_words(what.tags), skip_tags=_words(what.skip_tags))
+    check(plays, run, dict(zip(plays, chosen, strict=True)))
+    lines = [f"{playbook}: {len(plays)} play{'' if len(plays) == 1 else 's'}"]
+    lines += task_listing.hosts_of(plays, chosen) if hosts else ()
+    lines += task_listing.tasks_of(plays, run) if tasks else ()
+    lines += task_listing.tags_of(plays) if tags else ()
+    print("\n".join(lines))
+    return 0
+
+
 def _kept(out: Path, playbook: Path, job: Job, what: What, where: Where, shown: Shown) -> Tally:
     from provision.plans.command import keep, listed
 
@@ -102,6 +123,7 @@ def confirmed(question: str) -> bool:
 
 def run_job(job: Job, shown: Shown) -> Tally:
     """Run a job and show it as wanted; gives what it came to."""
+    job = replace(job, run=replace(job.run, diff=shown.diff, verbosity=shown.verbose))
     report = reporting(shown)
     execute(job, report)
     return report.tally
@@ -127,6 +149,7 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
         limit=where.limit,
         forks=where.forks,
     )
+    plays = _prompted(plays, run)
     schedule.check(plays, hosts, run)
     hosts_of = dict(zip(plays, hosts, strict=True))
     check(plays, run, hosts_of)
@@ -135,6 +158,17 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
     locks = prepared(files, known, uses=meant, strict=what.strict, report=_say)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
     return Job(command, tuple(plays), hosts, run, login(where), where.forks)
+
+
+def _prompted(plays: Sequence[Play], run: Run) -> Sequence[Play]:
+    """The plays with what `vars_prompt` asks for."""
+    if not any(play.prompts for play in plays):
+        return plays
+    # imported here: few plays ask
+    from provision.prompted import answered, ask_operator
+
+    attended = sys.stdin.isatty() and sys.stderr.isatty()
+    return answered(plays, run.extra, ask_operator if attended else None)
 
 
 def _refuse_nobody(playbook: Path, inventory: Inventory, hosts: Sequence[tuple[str, ...]], limit: str | None) -> None:

@@ -18,7 +18,7 @@ from provision.source import Mapping, Sequence, Template, nearest
 __all__ = ["arguments_of", "check", "typed", "within_limits"]
 
 _FREE_OPTIONS = ("chdir", "creates", "removes", "executable")
-_FREE_FORMS = {"meta": "free_form", "include_tasks": "file"}
+_FREE_FORMS = {"meta": "free_form", "include_tasks": "file", "include_vars": "file"}
 """Where the text of a directive goes."""
 _MODE_HINT = 'write it as text, such as "0644" or "u=rw,go=r"'
 
@@ -84,6 +84,10 @@ def check(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
     known = modules.options(word)
     if word == "set_fact":
         return
+    if word == "debug" and "msg" in arguments and "var" in arguments:
+        yield ProvisionError("`debug` shows `msg` or `var`, not both", where=arguments.key_mark("var"))
+    if word == "assert" and "that" not in arguments:
+        yield ProvisionError("`assert` needs `that`", where=arguments.mark)
     if word == "meta" and arguments.get("free_form") not in modules.META:
         yield ProvisionError(
             f"`meta: {arguments.get('free_form')}` is not supported yet",

@@ -7,17 +7,20 @@ Pure: of a task, what it came to, and what is known of the attempts so far.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from provision.agent.record import record
 from provision.errors import ProvisionError
+from provision.filters import truth
+from provision.outcome import Outcome
 from provision.playbook import Task
 from provision.render import KnownAfterApply
 from provision.scopes import Scopes
-from provision.settle import Asked, holds
+from provision.settle import Asked, error_of, holds
 from provision.variables import Registered
 
-__all__ = ["Trying", "breaks", "delay", "is_tried", "pause", "reached", "retries"]
+__all__ = ["Trying", "breaks", "counted", "delay", "is_tried", "never_reached", "pause", "reached", "retries"]
 
 RETRIES, DELAY = 3, 5.0
 
@@ -67,6 +70,45 @@ def breaks(task: Task, own: Mapping[str, Any], scopes: Scopes) -> bool:
         return bool(task.break_when) and holds(task.break_when, scopes.inner(task, own))
     except KnownAfterApply:
         return False
+
+
+def counted(task: Task, outcome: Outcome, attempt: int, scopes: Scopes) -> Outcome | None:
+    """A task, or an item, that was decided here, with its attempts counted; None where another one follows."""
+    if not (task.until or task.retries is not None) or not outcome.asked:
+        return outcome
+    (asked,) = outcome.asked
+    values = Registered(asked.fields or {})
+    if values.get("skipped"):
+        return outcome
+    values["attempts"] = attempt
+    own = {**outcome.facts, **({task.register: values} if task.register else {}), **asked.names}
+    done = reached(task, values, own, scopes)
+    if not done and attempt <= retries(task, scopes):
+        return None
+    if not done:
+        values |= {"attempts": attempt - 1, "failed": True}
+        outcome = _in_vain(task, outcome, attempt, scopes)
+    kept = values if task.register and task.loop is None else outcome.registered
+    return replace(outcome, asked=(replace(asked, fields=values),), registered=kept)
+
+
+def _in_vain(task: Task, outcome: Outcome, attempt: int, scopes: Scopes) -> Outcome:
+    """What was decided here as a failure, where it is none by itself."""
+    verdict = outcome.verdicts[-1]
+    if verdict.result.status == "failed":
+        return outcome
+    ignored = truth(scopes.of(task).render(task.ignore_errors))
+    result = replace(verdict.result, status="failed", error=never_reached(task, attempt))
+    told = replace(verdict, result=result, message="", ignored=ignored)
+    failed = None if ignored else error_of(result, task.where, verdict.title)
+    return replace(outcome, verdicts=(*outcome.verdicts[:-1], told), failed=failed, notified=())
+
+
+def never_reached(task: Task, attempts: int) -> dict[str, Any]:
+    """What is said of a task that was tried so often in vain."""
+    until = " and ".join(f"`{condition.expression}`" for condition in task.until)
+    cause = f"{until} did not hold" if until else "each of them failed"
+    return {"summary": f"not what is waited for after {attempts} attempts", "cause": cause, "hint": ""}
 
 
 def _number(task: Task, word: str, default: float, scopes: Scopes) -> float:

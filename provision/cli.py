@@ -67,6 +67,10 @@ def plan(
     *,
     detailed_exitcode: Annotated[bool, Parameter("--detailed-exitcode", group=SHOWN, negative="")] = False,
     out: Annotated[Path | None, Parameter("--out", group=WHAT)] = None,
+    list_hosts: Annotated[bool, Parameter("--list-hosts", group=SHOWN, negative="")] = False,
+    list_tasks: Annotated[bool, Parameter("--list-tasks", group=SHOWN, negative="")] = False,
+    list_tags: Annotated[bool, Parameter("--list-tags", group=SHOWN, negative="")] = False,
+    syntax_check: Annotated[bool, Parameter("--syntax-check", group=SHOWN, negative="")] = False,
     what: What = What(),
     where: Where = Where(),
     shown: Shown = Shown(),
@@ -81,9 +85,19 @@ def plan(
         Exit with 0 when there is nothing to do and with 2 when there are changes.
     out
         Also write the plan to this file, for `provision apply FILE`.
+    list_hosts
+        Only list the hosts of each play; no host is contacted.
+    list_tasks
+        Only list the tasks that would be looked at; no host is contacted.
+    list_tags
+        Only list the tags of each play; no host is contacted.
+    syntax_check
+        Only check words and names; no host is contacted.
     """
     from provision import apply as stages
 
+    if list_hosts or list_tasks or list_tags or syntax_check:
+        return stages.look(playbook, what, where, hosts=list_hosts, tasks=list_tasks, tags=list_tags)
     return stages.plan(playbook, detailed_exitcode=detailed_exitcode, what=what, where=where, shown=shown, out=out)
 
 

@@ -17,10 +17,11 @@ from provision import plan_task
 from provision.agent.protocol import Result
 from provision.agent.record import record
 from provision.apart import NOT_APART, Running, apart_of, delegated, ends_run, forces_handlers
-from provision.attempts import Trying, delay, is_tried, reached, retries
+from provision.attempts import Trying, breaks, counted, delay, is_tried, never_reached, pause, reached, retries
 from provision.blocks import Blocks, caught, left, passes, rescued_by
 from provision.errors import ProvisionError
 from provision.events import StepEnded
+from provision.modules import INCLUDES
 from provision.others import Elsewhere, Once, Position
 from provision.outcome import Environment, Outcome, PlannedStep
 from provision.playbook import Frame, Play, Task, every
@@ -45,10 +46,11 @@ class Flip:
 
 @record(frozen=True, slots=True)
 class Included:
-    """The tasks that an include brought, and which of them is next."""
+    """The tasks that an include brought, and which of them is next; `handler` is the one whose tasks they are."""
 
     tasks: tuple[Task, ...]
     index: int = 0
+    handler: str | None = None
 
 
 @record(frozen=True, slots=True)
@@ -228,12 +230,14 @@ class _Compiler:
         """The task or handler that comes next; none at the end of a section whose handlers have run."""
         cursor = self.cursor
         tasks = self.play.sections[cursor.section].tasks if not self.over else ()
-        if cursor.queue is None and cursor.included:
+        if cursor.included and (cursor.queue is None or cursor.included[-1].handler):
             inner = cursor.included[-1]
             if inner.index < len(inner.tasks):
-                return inner.tasks[inner.index], None
+                return inner.tasks[inner.index], inner.handler
+            if inner.handler and self.steps:
+                return None, None  # it is a handler that has run once its steps have
             self.move(included=cursor.included[:-1])
-            self.advance()
+            self.passed(inner.handler)
             self.flip()
             return self.current()
         if cursor.queue is None and cursor.index < len(tasks):
@@ -273,7 +277,8 @@ class _Compiler:
     @property
     def position(self) -> Position:
         """The place in the play that the host has come to; the same for all hosts, and growing."""
-        return (self.cursor.section, self.cursor.index, *(inner.index for inner in self.cursor.included))
+        included = (inner.index for inner in self.cursor.included if not inner.handler)
+        return (self.cursor.section, self.cursor.index, *included)
 
     def enters(self, frames: tuple[Frame, ...]) -> ProvisionError | None:
         """Go on to a task in these blocks; the error that a block leaves behind, where nothing keeps it."""
@@ -293,8 +298,14 @@ class _Compiler:
                 StepEnded(self.host.host, task.title, task.where, result, handler=bool(handler), rescued=True)
             )
         if handler:
-            self.move(queue=None)
+            self.returns(handler)
         return None
+
+    def returns(self, failed: str | None, unrun: Iterable[str] = ()) -> None:
+        """A failure goes to a block: handlers that have not run stay notified, but for the one that failed."""
+        rest = dict.fromkeys((*self.cursor.notified, *unrun, *(self.cursor.queue or ())))
+        included = tuple(one for one in self.cursor.included if not one.handler)
+        self.move(queue=None, included=included, notified=tuple(name for name in rest if name != failed))
 
     def keeps(self, error: ProvisionError, task: Task, values: Mapping[str, Any]) -> ProvisionError | None:
         """The error of a task, where no block around it keeps it from the host; `values` are its result."""
@@ -381,6 +392,13 @@ class _Compiler:
             outcome = plan_task.plan(environment, task, self.cursor.next_id, handler, trying.item)
         except KnownAfterApply as error:
             outcome = plan_task.unknown(environment, task, str(error), handler)
+        if not outcome.awaited:
+            counted_outcome = counted(task, outcome, trying.attempt, self.scopes)
+            if counted_outcome is None:
+                self.repeats(outcome.asked[0].title, trying)
+                self.wait = delay(task, self.scopes)
+                return True
+            outcome = counted_outcome
         if not outcome.awaited and outcome.items <= 1:
             self.move(trying=None)
             self.commit(task, outcome, handler)
@@ -391,17 +409,33 @@ class _Compiler:
         self.move(trying=trying)
         if not outcome.awaited:
             self.add(outcome)
+            self.given |= outcome.given
+            self.decides(task, outcome.facts, outcome.notified)
+            self.set(outcome.facts)
             decided = tuple((asked, asked.fields or {}) for asked in outcome.asked)
-            self.tried(task, replace(trying, kept=(*trying.kept, *decided)), outcome.items, handler)
-            return False
-        self.wait = delay(task, self.scopes) if trying.attempt > 1 else 0.0
+            failed = trying.failed or outcome.failed
+            trying = replace(trying, kept=(*trying.kept, *decided), failed=failed)
+            if error := self.tried(task, trying, outcome.items, handler):
+                error.told = True
+                raise error
+            return self.wait > 0
+        if trying.attempt > 1:
+            self.wait = delay(task, self.scopes)
         self.add(replace(outcome, awaited=replace(outcome.awaited, items=outcome.items)))
         return True
 
+    def repeats(self, title: str, trying: Trying) -> None:
+        """Another attempt follows."""
+        self.notes.append(f"{title}: attempt {trying.attempt} is not what is waited for; another follows")
+        self.move(trying=replace(trying, attempt=trying.attempt + 1))
+
     def tried(self, task: Task, trying: Trying, items: int, handler: str | None) -> ProvisionError | None:
         """An item is where it is to be: go on to the next, or behind the task; the error where an item failed."""
-        if trying.item + 1 < items:
+        asked, values = trying.kept[-1]
+        own = {**({task.register: values} if task.register else {}), **asked.names}
+        if trying.item + 1 < items and not breaks(task, own, self.scopes):
             self.move(trying=replace(trying, item=trying.item + 1, attempt=1))
+            self.wait += pause(task, self.scopes)
             return None
         self.move(trying=None)
         if task.register:
@@ -437,22 +471,30 @@ class _Compiler:
 
     def passed(self, handler: str | None) -> None:
         """The task or handler is behind the host."""
-        if handler:
-            self.move(queue=(self.cursor.queue or ())[1:])
-        else:
+        included = self.cursor.included
+        if not handler or (included and included[-1].handler):
             self.advance()
+            return
+        self.move(queue=(self.cursor.queue or ())[1:])
+        if self.handlers[handler].module in INCLUDES:
+            self.forget.append(handler)
 
     def commit(self, task: Task, outcome: Outcome, handler: str | None) -> None:
         self.add(outcome)
-        if handler and not outcome.steps:
+        if handler and not outcome.steps and self.handlers[handler].module not in INCLUDES:
             self.forget.append(handler)
         self.given |= outcome.given
-        self.set({**outcome.facts, **self.kept(task, outcome)})
+        values = {**outcome.facts, **self.kept(task, outcome)}
+        if not outcome.awaited:
+            self.decides(task, values, outcome.notified)
+        self.set(values)
         position = (self.cursor.section, self.cursor.index)
         if outcome.built or outcome.apps:
             self.remember(task, outcome, position, handler)
         if outcome.included:
-            self.move(included=(*self.cursor.included, Included(outcome.included)))
+            if handler:
+                _refuse_rescue(task, outcome.included)
+            self.move(included=(*self.cursor.included, Included(outcome.included, handler=handler)))
             return
         self.passed(handler)
         self.flip()
@@ -460,6 +502,14 @@ class _Compiler:
             self.move(queue=())
         if outcome.leaves:
             self.leaves()
+
+    def decides(self, task: Task, values: Mapping[str, Any], notified: tuple[str, ...]) -> None:
+        """A task without steps sets values and notifies; behind steps, only once these are known to have gone well."""
+        if self.awaited and (values or notified):
+            before = {name: (self.dynamic[name],) if name in self.dynamic else () for name in values}
+            self.awaited.append(Awaited(task, (), False, notify=notified, before=before))
+        elif notified:
+            self.move(notified=tuple(dict.fromkeys((*self.cursor.notified, *notified))))
 
     def leaves(self) -> None:
         """The host does nothing more in this play, and has not failed."""
@@ -534,15 +584,23 @@ class _Compiler:
         failed = None
         notified = dict.fromkeys(self.cursor.notified)
         trying = self.cursor.trying
+        stopped, undone, unrun = None, [], []
         for awaited in self.cursor.awaited:
             if trying is not None:
                 failed = self.settle_attempt(awaited, trying, results, notified)
                 break
+            if not awaited.asked:
+                notified |= dict.fromkeys(awaited.notify if stopped is None else ())
+                undone += [awaited.before] if stopped else []
+                continue
             if not any(asked.step is None or _ran(results.get(asked.step)) for asked in awaited.asked):
                 self.undo(awaited.task)
+                stopped = stopped or awaited
+                unrun += [awaited.handler] if awaited.handler else []
                 continue
             values, changed, error = self.settle_task(awaited, results)
             if error:
+                stopped = stopped or awaited
                 error = self.keeps(error, awaited.task, values)
             failed = failed or error
             if awaited.handler and error is None and delegated(awaited.task):
@@ -553,13 +611,27 @@ class _Compiler:
                 self.forget += [name for name in awaited.notify if name not in notified and awaited.task.changed_when]
             if awaited.task.register:
                 self.set({awaited.task.register: values})
+        for before in reversed(undone):
+            self.restore(before)
         self.forget = [name for name in self.forget if name not in notified]
         once = self.cursor.once
         if once:
             name = once.register
             self.told = (once.key, Once({name: self.dynamic[name]} if name else {}, failed))
         self.move(notified=tuple(notified), awaited=(), once=None)
+        if stopped:
+            self.returns(stopped.handler, unrun)
         return failed
+
+    def restore(self, before: Mapping[str, tuple[Any, ...]]) -> None:
+        """What a task set that turns out not to have run is as it was, unless a result has meanwhile come for it."""
+        for name, values in before.items():
+            if not values:
+                self.dynamic.pop(name, None)
+            elif not isinstance(values[0], Pending):
+                self.dynamic[name] = values[0]
+        if before:
+            self.scopes.changed()
 
     def undo(self, task: Task) -> None:
         """A task that did not run, as one before it failed, has set nothing and made nothing."""
@@ -583,7 +655,8 @@ class _Compiler:
             self.move(trying=None)
             return None
         values = values_of(result, awaited.check, asked.sensitive)
-        values["attempts"] = trying.attempt
+        if task.until or task.retries is not None:
+            values["attempts"] = trying.attempt
         try:
             if task.changed_when or task.failed_when:
                 scope = self.scopes.inner(task, self.own(awaited, asked, values))
@@ -593,14 +666,13 @@ class _Compiler:
         except ProvisionError as wrong:
             return self.keeps(_with_task(wrong, task), task, values)
         if not done and more:
-            self.notes.append(f"{asked.title}: attempt {trying.attempt} is not what is waited for; another follows")
-            self.move(trying=replace(trying, attempt=trying.attempt + 1))
+            self.repeats(asked.title, trying)
             return None
         if not done:
             values["attempts"] = trying.attempt - 1  # as Ansible counts where it gives up
         if not done and result.status != "failed":
             values["failed"] = True
-            result = replace(result, status="failed", error=_never_reached(trying.attempt, task))
+            result = replace(result, status="failed", error=never_reached(task, trying.attempt))
         self.verdict(awaited, asked, result)
         if result.status == "changed":
             notified |= dict.fromkeys(awaited.notify)
@@ -701,10 +773,14 @@ def _ran(result: Result | None) -> bool:
     return result is not None and result.status != "skipped"
 
 
-def _never_reached(attempts: int, task: Task) -> dict[str, Any]:
-    until = " and ".join(f"`{condition.expression}`" for condition in task.until)
-    cause = f"{until} did not hold" if until else "each of them failed"
-    return {"summary": f"not what is waited for after {attempts} attempts", "cause": cause, "hint": ""}
+def _refuse_rescue(task: Task, included: Iterable[Task]) -> None:
+    if any(inner.frames for inner in included):
+        raise ProvisionError(
+            "a handler's tasks cannot be in blocks with `rescue` or `always`",
+            where=task.where,
+            context=f'task "{task.title}"',
+            hint="notify a handler for each of them, or use `ignore_errors`",
+        )
 
 
 def _with_task(error: ProvisionError, task: Task) -> ProvisionError:

@@ -15,7 +15,7 @@ from provision.errors import ProvisionError
 from provision.playbook import Task
 from provision.secret.rendering import shown
 from provision.secret.value import masked
-from provision.source import plain
+from provision.source import Template, plain
 from provision.variables import Scope
 
 __all__ = ["Decision", "decide", "gathered"]
@@ -25,7 +25,8 @@ __all__ = ["Decision", "decide", "gathered"]
 class Decision:
     """What a directive came to; `facts` are to be set, `error` says why it failed.
 
-    `flush`: run handlers now; `leaves`: the host does nothing more in this play.
+    `flush`: run handlers now; `leaves`: the host does nothing more in this play. `included`: variables as they are
+    written, of a file. `skipped`: nothing was done, as `message` says.
     """
 
     message: str = ""
@@ -34,10 +35,15 @@ class Decision:
     error: ProvisionError | None = None
     flush: bool = False
     leaves: bool = False
+    included: Mapping[str, Any] = field(default_factory=dict)
+    skipped: bool = False
 
 
-def decide(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
-    """What a directive with these rendered arguments comes to."""
+def decide(task: Task, values: dict[str, Any], scope: Scope, verbosity: int = 0) -> Decision:
+    """What a directive with these rendered arguments comes to; `verbosity` is that of the run."""
+    if task.module == "debug" and int(values.get("verbosity") or 0) > verbosity:
+        said = "Verbosity threshold not met."
+        return Decision(said, {"skipped": True, "skipped_reason": said}, skipped=True)
     return _DECIDE[task.module](task, values, scope)
 
 
@@ -68,11 +74,29 @@ def _shown(value: Any) -> str:
     return json.dumps(plain(masked(value)), indent=2, ensure_ascii=False, default=str)
 
 
-def _set_fact(task: Task, values: dict[str, Any], _: Scope) -> Decision:
-    for name in values:
-        if not str(name).isidentifier():
-            raise ProvisionError(f"`{name}` is no name for a variable", where=task.arguments.key_mark(name))
-    return Decision(fields={"ansible_facts": values}, facts=values)
+def _set_fact(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    """`cacheable` says nothing here: facts that are set are those of the run."""
+    facts: dict[str, Any] = {}
+    for written, value in values.items():
+        where = task.arguments.key_mark(written)
+        name = str(scope.render(Template(written, where, written)) if "{{" in str(written) else written)
+        if name == "cacheable":
+            continue
+        if not name.isidentifier():
+            raise ProvisionError(f"`{name}` is no name for a variable", where=where)
+        facts[name] = value
+    return Decision(fields={"ansible_facts": facts}, facts=facts)
+
+
+def _include_vars(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
+    # imported here: a run without it does without
+    from provision.included_vars import included
+
+    found, files = included(task, values, scope)
+    shown_values = {name: plain(value) for name, value in found.items()}
+    return Decision(
+        fields={"ansible_facts": shown_values, "ansible_included_var_files": files}, included=found
+    )
 
 
 def _assert(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
@@ -80,11 +104,17 @@ def _assert(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
     that = values.get("that", [])
     for expression in that if isinstance(that, list) else [that]:
         if not scope.renderer.test(expression, scope, where):
-            said = values.get("fail_msg", values.get("msg"))
+            said = _lines(values.get("fail_msg", values.get("msg")))
             summary = shown(said) if said is not None else f"assertion failed: `{expression}`"
             cause = f"`{expression}` is false" if said is not None else ""
-            return Decision(fields={"msg": summary, "assertion": str(expression)}, error=_failure(task, summary, cause))
-    return Decision(str(values.get("success_msg", "")), {"msg": "All assertions passed"})
+            fields = {"msg": summary, "assertion": str(expression), "evaluated_to": False}
+            return Decision(fields=fields, error=_failure(task, summary, cause))
+    said = _lines(values.get("success_msg"))
+    return Decision("" if values.get("quiet") else str(said or ""), {"msg": said or "All assertions passed"})
+
+
+def _lines(said: Any) -> Any:
+    return "\n".join(map(str, said)) if isinstance(said, list) else said
 
 
 def _fail(task: Task, values: dict[str, Any], _: Scope) -> Decision:
@@ -101,4 +131,4 @@ def _meta(_task: Task, values: dict[str, Any], _: Scope) -> Decision:
     return Decision(flush=word == "flush_handlers", leaves=word in ("end_host", "end_play", "end_batch"))
 
 
-_DECIDE = {"debug": _debug, "set_fact": _set_fact, "assert": _assert, "fail": _fail, "meta": _meta}
+_DECIDE = {"debug": _debug, "set_fact": _set_fact, "assert": _assert, "fail": _fail, "meta": _meta, "include_vars": _include_vars}

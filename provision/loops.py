@@ -18,7 +18,7 @@ __all__ = ["TERMS", "as_loop", "names_of"]
 
 TERMS = "__loop_terms"
 """The variable of a task that holds what stands behind `with_…`."""
-_LISTED = "(" + TERMS + " if " + TERMS + " is sequence and " + TERMS + " is not string else [" + TERMS + "])"
+_LISTED = f"({TERMS} if {TERMS} is sequence and {TERMS} is not string and {TERMS} is not mapping else [{TERMS}])"
 _OTHER = {"list": _LISTED, "flattened": _LISTED + " | flatten", "cartesian": "query('nested', *" + _LISTED + ")"}
 """Words that are no lookups, or not the lookup of that name."""
 _INSTEAD = {

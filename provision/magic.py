@@ -83,7 +83,7 @@ _MAGIC: dict[str, Callable[[Scopes], Any]] = {
     "play_hosts": lambda scopes: _of(scopes.host.others.wave, scopes),
     "playbook_dir": lambda scopes: resolved(scopes.play.directory),
 }
-MAGIC = frozenset((*_MAGIC, "ansible_role_name", "role_name", "role_path"))
+MAGIC = frozenset((*_MAGIC, "ansible_parent_role_names", "ansible_role_name", "role_name", "role_path"))
 """The magic variables; those of roles are there inside of roles only."""
 
 

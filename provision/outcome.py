@@ -52,7 +52,8 @@ class Outcome:
     """What a task came to. `ends`: the batch ends after it; `flush`: handlers run now; `failed`: the host ends.
 
     `given`: facts set on the control node (`delegate_facts`). `included`: tasks that come next. `items`: how many the
-    task has, one without a loop. `leaves`: the host does nothing more in this play.
+    task has, one without a loop. `notified`: handlers, by a task without steps. `leaves`: the host does nothing more
+    in this play.
     """
 
     steps: tuple[PlannedStep, ...] = ()
@@ -67,6 +68,7 @@ class Outcome:
     ends: bool = False
     flush: bool = False
     asked: tuple[Asked, ...] = ()
+    notified: tuple[str, ...] = ()
     included: tuple[Task, ...] | None = None
     items: int = 1
     leaves: bool = False

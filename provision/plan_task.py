@@ -27,15 +27,25 @@ from provision.modules import DIRECTIVES, INCLUDES, NOT_IN_CHECK
 from provision.outcome import Environment, Outcome, PlannedStep
 from provision.playbook import Frame, Task, keyed
 from provision.render import KnownAfterApply, UndefinedVariable, Unsettled
-from provision.scopes import OMIT, Scopes
+from provision.scopes import INCLUDED, OMIT, Scopes
 from provision.secret.rendering import shown
 from provision.secret.value import holds as holds_secret
 from provision.secret.value import masked
 from provision.selection import answering, becomes, first_given, handlers_by_id, variable
-from provision.settle import CONDITION_FALSE, Asked, Awaited, hidden_fields, holds, registered, skipped_fields
+from provision.settle import (
+    CONDITION_FALSE,
+    Asked,
+    Awaited,
+    error_of,
+    hidden_fields,
+    holds,
+    judge,
+    registered,
+    skipped_fields,
+)
 from provision.source import Template, kind_of
 from provision.translate import Built, Translated, root_of
-from provision.variables import Scope
+from provision.variables import Registered, Scope
 
 __all__ = [
     "ARGUMENT_WORDS",
@@ -79,7 +89,9 @@ def plan(environment: Environment, task: Task, first_id: int, handler: str | Non
         except UndefinedVariable:
             if all(holds([condition], scope) for condition in task.when):
                 raise
-            items = []
+            # as in Ansible such a task is skipped as one without a loop
+            task = replace(task, loop=None)
+            items = [_Item(scope, _title(task, scope))]
         if not items:
             return _skipped_whole(environment, task, scope, handler)
     planner = _Planner(environment, task, first_id, handler)
@@ -169,6 +181,13 @@ def _truth(value: Any, scope: Scope) -> bool:
     return truth(scope.render(value)) if isinstance(value, Template) else bool(value)
 
 
+def _seeing(scope: Scope, before: Mapping[str, Any], facts: Mapping[str, Any]) -> Scope:
+    """A scope in which the facts that items before have set are there already."""
+    values = {**before, **facts}
+    layers = (layer._replace(values=values) if layer.values is before else layer for layer in scope.layers)
+    return Scope(scope.renderer, tuple(layers), scope.secrets)
+
+
 def _label(shown: Any) -> str:
     value = masked(shown)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -237,6 +256,8 @@ class _Planner:
 
     def item(self, item: _Item) -> None:
         """Decide one item: skip it, think, or make a step."""
+        if self.facts:
+            item.scope = _seeing(item.scope, self.environment.scopes.dynamic, self.facts)
         scope = item.scope
         for condition in self.task.when:
             if not scope.renderer.test(condition.expression, scope, condition.where):
@@ -307,23 +328,40 @@ class _Planner:
         if self.task.module == "setup":
             decision = directives.gathered(self.task, values, self.environment.host.facts)
         else:
-            decision = directives.decide(self.task, values, item.scope)
+            decision = directives.decide(self.task, values, item.scope, self.environment.run.verbosity)
         fields = {"changed": False, "failed": decision.error is not None, **decision.fields}
         if self.task.among.delegate_to and self.flag(self.task.among.delegate_facts, item.scope):
             self.given |= decision.facts
         else:
             self.facts |= decision.facts
+        if decision.included:
+            before = self.facts.get(INCLUDED) or self.environment.scopes.dynamic.get(INCLUDED) or {}
+            self.facts[INCLUDED] = {**before, **decision.included}
         self.flush = self.flush or decision.flush
         self.leaves = self.leaves or decision.leaves
-        error = decision.error
-        if error is None:
-            if self.task.module != "meta":
-                self.decided(item, Result(-1, "ok", fields=fields), decision.message, fields)
+        if self.task.module == "meta":
             return
-        said = {"summary": error.summary, "cause": error.cause, "hint": error.hint}
-        self.decided(item, Result(-1, "failed", fields=fields, error=said), "", fields, self.ignore)
-        if not self.ignore:
-            self.failed = self.failed or error
+        error = decision.error
+        said = {"summary": error.summary, "cause": error.cause, "hint": error.hint} if error else None
+        status = "failed" if error else "skipped" if decision.skipped else "ok"
+        result = self.judged(item, Result(-1, status, fields=fields, error=said))
+        failed = result.status == "failed"
+        self.decided(item, result, "" if failed else decision.message, result.fields, failed and self.ignore)
+        if failed and not self.ignore:
+            self.failed = self.failed or error or error_of(result, self.task.where, item.title)
+
+    def judged(self, item: _Item, result: Result) -> Result:
+        """What was decided here after the task's `changed_when` and `failed_when`; a change notifies."""
+        task = self.task
+        if result.status == "skipped" or not (task.changed_when or task.failed_when):
+            return result
+        values = Registered(result.fields)
+        own = {**item.names, **({task.register: values} if task.register else {})}
+        scope = _seeing(self.environment.scopes.inner(task, own), self.environment.scopes.dynamic, self.facts)
+        result = judge(task, result, values, scope)
+        if result.status == "changed":
+            self.notify = self.notified(item.scope)
+        return replace(result, fields=dict(values))
 
     def translated(self, item: _Item) -> tuple[Translated, bool]:
         """The step's spec, and whether a secret went into it."""
@@ -456,7 +494,8 @@ class _Planner:
         for index, planned in enumerate(self.steps[:-1]):
             if planned.step.on_failure == "stop":
                 self.steps[index] = replace(planned, step=replace(planned.step, on_failure="later"))
-        if self.handler and self.steps and not self.delegated:
+        # tasks that a handler includes have keys below its own: it has not run before all of them have
+        if self.handler and self.steps and not self.delegated and "/" not in task.key:
             last = self.steps[-1]
             self.steps[-1] = replace(last, step=replace(last.step, clears=[self.handler]))
         looped = task.loop is not None
@@ -476,6 +515,7 @@ class _Planner:
             built=tuple(self.built),
             apps=tuple(self.apps),
             ends=bool(self.given) or (bool(self.steps) and (bool(task.failed_when) or task.module == "reboot")),
+            notified=() if self.steps or self.failed else self.notify,
             flush=self.flush,
             included=self.included or None,
             leaves=self.leaves,

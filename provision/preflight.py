@@ -19,6 +19,7 @@ from provision.apart import delegated
 from provision.clashes import UNKNOWN, clashes, item_scopes
 from provision.copied import jinja_options
 from provision.errors import Mark, ProvisionError, ProvisionErrors
+from provision.included_vars import names_known
 from provision.modules import DIRECTIVES, INCLUDES
 from provision.plan_task import ARGUMENT_WORDS, secret_argument
 from provision.playbook import Condition, Play, Task
@@ -33,6 +34,8 @@ from provision.variables import Scope
 __all__ = ["check", "environment_files", "may_become", "undefined"]
 
 _WITH_SOURCE = ("copy", "template", "unarchive")
+_ANY = "\0any"
+"""Stands for names that only the run can say, as a file that it chooses has them."""
 Hosts = Mapping[Play, Sequence[str]]
 """The hosts of each play."""
 
@@ -146,12 +149,13 @@ class _Names:
         loop = (
             {"ansible_loop_var"}
             | ({task.loop_var} if task.loop is not None else set())
-            | ({task.index_var} if task.index_var else set())
+            | ({task.index_var, "ansible_index_var"} if task.index_var else set())
+            | ({"ansible_loop"} if task.extended is not False else set())
         )
         own = {task.register} if task.register else set()
         used: list[tuple[Any, NamesOf]] = []
         try:
-            used += self.conditions((*task.when, *task.changed_when, *task.failed_when))
+            used += self.conditions((*task.when, *task.changed_when, *task.failed_when, *task.break_when))
             used += self.templates([task.arguments, *task.notify, *task.environment, task.label])
             used += self.file(task)
             if task.module == "assert":
@@ -219,7 +223,7 @@ class _Names:
         for name in sorted(names - own):
             raw = scope.raw(name)
             if raw is missing:
-                if name not in self.later and name not in MAGIC:
+                if name not in self.later and name not in MAGIC and _ANY not in self.later:
                     self.errors.append(self.error(name, where, scope, task, chain))
             elif (id(scope), own, name) not in self.seen:
                 self.seen[id(scope), own, name] = None
@@ -295,5 +299,10 @@ def _later(play: Play) -> Iterator[str]:
             yield from fact_names.NAMES
         if task.module in INCLUDES and task.loop is not None:
             yield from (name for name in (task.loop_var, task.index_var, "ansible_loop_var") if name)
+        if any(frame.rescue for frame in task.frames):
+            yield from ("ansible_failed_task", "ansible_failed_result")
         if task.module == "set_fact":
-            yield from (str(name) for name in task.arguments)
+            yield from (_ANY if "{{" in str(name) else str(name) for name in task.arguments)
+        if task.module == "include_vars":
+            known = names_known(task, play)
+            yield from (_ANY,) if known is None else known

@@ -45,6 +45,7 @@ from provision.playbook import (
     keyed,
     validate,
 )
+from provision.prompted import LABEL, prompts_of
 from provision.short_forms import SHORT_FORMS, expanded
 from provision.source import Mapping, Sequence, Template, load, nearest
 from provision.variables import Layer
@@ -77,6 +78,8 @@ class _Loader:
         self.roles: dict[str, Role] = {}
         self.handlers: list[Task] = []
         self.blocks = 0
+        self.around = Inherited(path.parent)
+        """What the imports of the playbook that is read say."""
         self.handled: set[str] = set()
 
     def plays(self, path: Path, depth: int) -> list[Play]:
@@ -98,18 +101,27 @@ class _Loader:
 
     def imported(self, path: Path, item: Mapping, depth: int) -> list[Play]:
         where = item.value_mark("import_playbook")
-        if (
-            set(item) - {"import_playbook", "name"}
-            or not isinstance(item["import_playbook"], str)
-            or isinstance(item["import_playbook"], Template)
-        ):
-            raise ProvisionError("`import_playbook` takes a plain file name and nothing else", where=where)
+        if not isinstance(item["import_playbook"], str) or isinstance(item["import_playbook"], Template):
+            raise ProvisionError("`import_playbook` takes a plain file name", where=where)
+        for key in item:
+            if key not in ("import_playbook", "name", "vars", "when", "tags"):
+                raise ProvisionError(
+                    f"`import_playbook` has no `{key}`",
+                    where=item.key_mark(key),
+                    hint="`vars`, `when` and `tags` may stand beside it; write others on the plays",
+                )
         if depth > MAX_IMPORTS:
             raise ProvisionError(f"`{item['import_playbook']}` imports itself", where=where)
         other = path.parent / item["import_playbook"]
         if not other.is_file():
             raise ProvisionError(f"there is no playbook `{other}`", where=where)
-        return self.plays(other, depth + 1)
+        before = self.around
+        layers = (Layer("the vars of `import_playbook`", item["vars"]),) if item.get("vars") else ()
+        self.around = replace(within(before, item), variables=(*before.variables, *layers))
+        try:
+            return self.plays(other, depth + 1)
+        finally:
+            self.around = before
 
     def failed(self, error: ProvisionError) -> None:
         self.errors += error.errors if isinstance(error, ProvisionErrors) else [error]
@@ -121,13 +133,19 @@ class _Loader:
         self.roles, self.handlers, self.handled = {}, [], set()
         refuse_order(item)
         refuse_strategy(item)
-        outer = Inherited(path.parent, tags=tags_of(item), among=of_play(item), defaults=defaults_of(item, {}))
+        outer = Inherited(
+            path.parent,
+            when=self.around.when,
+            tags=self.around.tags | tags_of(item),
+            among=of_play(item),
+            defaults=defaults_of(item, {}),
+        )
         sections = (
             Section("pre_tasks", tuple(self.tasks(item.get("pre_tasks"), outer))),
             Section("tasks", tuple(self.main(item, outer))),
             Section("post_tasks", tuple(self.tasks(item.get("post_tasks"), outer))),
         )
-        handlers = (*self.handlers, *self.tasks(item.get("handlers"), outer))
+        handlers = (*self.handlers, *self.tasks(item.get("handlers"), replace(outer, when=())))
         name = str(words.name or "")
         hosts = ":".join(words.hosts) if isinstance(words.hosts, list) else words.hosts
         play = Play(
@@ -151,6 +169,7 @@ class _Loader:
             max_fail_percentage=item.get("max_fail_percentage"),
             force_handlers=item.get("force_handlers"),
             among=outer.among,
+            prompts=tuple(prompts_of(item)),
         )
         self.errors += _notified(play)
         return play
@@ -170,6 +189,9 @@ class _Loader:
             if not file.is_file():
                 raise ProvisionError(f"there is no file `{file}`", where=mark, context="vars_files")
             yield Layer(f"`{file}`", variables_of(file))
+        if item.get("vars_prompt"):
+            yield Layer(LABEL, {prompt.name: prompt.default for prompt in prompts_of(item)})
+        yield from self.around.variables
         if item.get("vars"):
             yield Layer("the play's vars", item["vars"])
 
@@ -216,7 +238,8 @@ class _Loader:
         if outer.depth > MAX_IMPORTS:
             raise ProvisionError(f"the role `{name}` depends on itself", where=mark)
         first = name not in self.roles
-        role = replace(self.found_role(name, mark), parameters=parameters)
+        parents = (outer.role.name, *outer.role.parents) if outer.role else ()
+        role = replace(self.found_role(name, mark), parameters=parameters, parents=parents)
         inner = replace(outer, role=role, directory=role.path, depth=outer.depth + 1)
         if first:
             self.roles[name] = role

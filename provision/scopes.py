@@ -171,6 +171,8 @@ class Scopes:
             "role_path": path,
             "ansible_search_path": [path, resolved(self.play.directory)],
         }
+        if role.parents:
+            names["ansible_parent_role_names"] = list(role.parents)
         return (Layer("the role", names),)
 
     @cached_property

@@ -52,7 +52,11 @@ class Asked:
 
 @record(frozen=True, slots=True)
 class Awaited:
-    """A task whose steps are on their way; `handler` is its id when it is one."""
+    """A task whose steps are on their way; `handler` is its id when it is one.
+
+    Without any step: one that was decided behind such a task, and does not count if that fails. `before` are the
+    values, if any, that the names had which it set.
+    """
 
     task: Task
     asked: tuple[Asked, ...]
@@ -62,6 +66,7 @@ class Awaited:
     ignore_errors: bool = False
     check: bool = False
     items: int = 1
+    before: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def values_of(result: Result, check: bool, sensitive: bool = False) -> Registered:

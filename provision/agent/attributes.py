@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import modes
 from .record import record
 from .resource import Action, Verb
 from .system import System
 
-__all__ = ["Attributes", "actions", "check", "look", "resolved", "set_on", "wanted"]
+__all__ = ["Attributes", "actions", "check", "look", "names", "resolved", "set_on", "wanted"]
 
 
 @record(frozen=True)
@@ -64,6 +64,24 @@ def actions(path: str, now: Attributes, then: Attributes) -> List[Action]:
     after = "".join("%s: %s\n" % (word, new) for word, _, new, _ in changed)
     arguments = {"do": "attributes", "mode": then.mode, "uid": then.uid, "gid": then.gid}
     return [Action(Verb.CHANGE, path, arguments, before, after)]
+
+
+def names(uid: int, gid: int) -> Dict[str, str]:
+    """`owner` and `group`, each where the number has a name; kept, as many paths have the same."""
+    import grp
+    import pwd
+
+    asked = (("owner", uid, pwd.getpwuid), ("group", gid, grp.getgrgid))
+    for word, number, look_up in asked:
+        if (word, number) not in _NAMES:
+            try:
+                _NAMES[word, number] = look_up(number)[0]
+            except KeyError:
+                pass
+    return {word: _NAMES[word, number] for word, number, _ in asked if (word, number) in _NAMES}
+
+
+_NAMES: Dict[Tuple[str, int], str] = {}
 
 
 def set_on(path: str, arguments: Dict[str, Any], system: System) -> None:

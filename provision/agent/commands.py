@@ -6,6 +6,7 @@ Everything of the resources `command` and `shell` but the words that each makes 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Dict, List, Optional
 
 from .record import record
@@ -87,6 +88,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     if spec.chdir is not None and not os.path.isdir(spec.chdir):
         raise Refusal("cannot run `%s`" % program, "`%s`, its chdir, is no directory" % spec.chdir, "create it first")
     stdin = "" if spec.stdin is None else spec.stdin + ("\n" if spec.stdin_add_newline else "")
+    begun = time.time()
     try:
         done = system.run(
             spec.final({"HOME": system.user_home(), **system.environment}),
@@ -100,7 +102,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
         raise Refusal(
             "cannot run `%s`" % program, "there is no such program on this host", "install it first"
         ) from None
-    found = _fields(spec, done.returncode, done.stdout, done.stderr)
+    found = {**_fields(spec, done.returncode, done.stdout, done.stderr), **_times(begun, time.time())}
     if done.timed_out:
         raise Refusal(
             "`%s` did not end" % program,
@@ -109,13 +111,24 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
             found,
         )
     if done.returncode != 0:
-        raise Refusal("`%s` %s" % (program, _ending(done.returncode)), _tail(done.stderr or done.stdout), "", found)
-    return found
+        raise Refusal("`%s` %s" % (program, _ending(done.returncode)), _tail(done.stderr or done.stdout), "", {**found, "msg": "non-zero return code"})
+    return {**found, "msg": ""}
 
 
 def fields(spec: Options, state: State) -> Dict[str, Any]:
-    """Why it did not run, where it did not."""
-    return {"msg": "not run, since %s" % state.reason} if state.reason else {}
+    """Why it did not run, where it did not; the other words are there as well, so that plays can ask for them."""
+    if not state.reason:
+        return {}
+    said = _fields(spec, 0, "skipped, since %s" % state.reason.replace("`", ""), "")
+    return {**said, "msg": "not run, since %s" % state.reason, "start": None, "end": None, "delta": None}
+
+
+def _times(begun: float, ended: float) -> Dict[str, str]:
+    """When it ran and for how long, as Ansible writes it, in the host's time zone."""
+    from datetime import datetime
+
+    start, end = datetime.fromtimestamp(begun), datetime.fromtimestamp(ended)
+    return {"start": str(start), "end": str(end), "delta": str(end - start)}
 
 
 def _fields(spec: Options, returncode: int, stdout: str, stderr: str) -> Dict[str, Any]:

@@ -204,7 +204,7 @@ class Result:
     `status`: "ok", "changed", "failed" or "skipped" (not run, since a step before it failed). `actions`: what was
     done, or in check mode would be done, each `{verb, target, before, after}`. `fields` is what `register` keeps.
     `error`: `{summary, cause, hint}` of a failed step. `simulated`: rests on simulated parts. `foretold`: of a check,
-    rests on what steps before it would change.
+    rests on what steps before it would change; `unknown`: cannot tell what would be done before those are.
     """
 
     step: int
@@ -216,6 +216,7 @@ class Result:
     cut: List[str] = field(default_factory=list)
     simulated: bool = False
     foretold: bool = False
+    unknown: bool = False
 
 
 @record(frozen=True)

@@ -68,6 +68,7 @@ class Action:
 
     `arguments` is what doing it needs and never leaves the host; `before` and `after` are what is shown
     (text; None: there is nothing there). `must_finish` marks an action that a cancel waits for (package managers).
+    `unknown`: of a check, stands for what can only be told once earlier steps are applied.
     """
 
     verb: Verb
@@ -76,6 +77,7 @@ class Action:
     before: Optional[str] = None
     after: Optional[str] = None
     must_finish: bool = False
+    unknown: bool = False
 
 
 class Refusal(Exception):

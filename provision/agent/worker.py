@@ -130,6 +130,7 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
         cut=cut,
         simulated=bool(fields.get("simulated") or step.spec.get("simulated")),
         foretold=step.check and rested(system.pending),
+        unknown=step.check and any(action.unknown for action in outcome.actions),
     )
 
 
@@ -164,7 +165,8 @@ def converge(
         state = module.observe(spec, system)
         _require_right(step, actions, module.decide(spec, state))
     if hasattr(module, "fields"):
-        outcome.fields.update(module.fields(spec, state))
+        # what an action said of itself stands: a command that ran is not told as one that its `creates` kept from it
+        outcome.fields = {**module.fields(spec, state), **outcome.fields}
     if hasattr(module, "probe") and not (step.check and actions):
         outcome.fields.update(module.probe(spec, state, system, emit) or {})
 

@@ -17,7 +17,7 @@ from provision.compile import Batch, Cursor, HostVariables, next_batch
 from provision.errors import ProvisionError
 from provision.outcome import PlannedStep
 from provision.plans.document import HostPlan, Planned
-from provision.plans.making import digest
+from provision.plans.making import INCLUDE, digest, repeated
 from provision.playbook import Play
 from provision.secret.known import clean
 from provision.session import NextBatch
@@ -93,8 +93,8 @@ class Holding:
         self._numbers = {id(play): number for number, play in plays}
         self._steps = {key: step for key, step in _numbered(planned.steps).items() if not step.unknown}
         self._unknown = {step.place for step in planned.steps if step.unknown}
+        self._includes = any(step.resource == INCLUDE and step.unknown for step in planned.steps)
         self._counts: Counter[tuple[int, str, str]] = Counter()
-        self._given: set[tuple[int, int]] = set()
         self._key = key
         self._refused = refused
         self._compile = compile_batch
@@ -112,18 +112,23 @@ class Holding:
             return Batch(done=True, failed=self._refused), cursor
         batch, after = self._compile(play, cursor, variables, results, pending)
         try:
-            steps = tuple(self._held(self._numbers[id(play)], item) for item in batch.steps)
+            again = repeated(after)
+            steps = tuple(self._held(self._numbers[id(play)], item, again) for item in batch.steps)
         except ProvisionError as error:
             return Batch(verdicts=batch.verdicts, done=True, failed=error), after
         return replace(batch, steps=steps), after
 
-    def _held(self, number: int, item: PlannedStep) -> PlannedStep:
+    def _held(self, number: int, item: PlannedStep, again: bool) -> PlannedStep:
         title, where = clean(item.title), str(item.where)
         if (number, where) in self._unknown:
             return item
         place = (number, where, title)
+        if again and self._counts[place]:
+            self._counts[place] -= 1
         planned = self._steps.get((*place, self._counts[place]))
         self._counts[place] += 1
+        if planned is None and self._includes:
+            return item
         if planned is None:
             raise _not_planned(item, "the plan has no such step")
         if planned.spec != digest(item, self._key):

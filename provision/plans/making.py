@@ -15,16 +15,19 @@ from provision.errors import ProvisionError
 from provision.events import StepEnded
 from provision.outcome import PlannedStep
 from provision.plans.document import HostPlan, Planned, keyed
-from provision.playbook import Play
+from provision.modules import INCLUDES
+from provision.playbook import Play, Task, every
 from provision.secret.known import clean
 from provision.secret.value import masked
 from provision.selection import answering, handlers_by_id
 from provision.session import NextBatch
 from provision.source import Template
 
-__all__ = ["KNOWN_AFTER", "Making", "digest"]
+__all__ = ["INCLUDE", "KNOWN_AFTER", "Making", "digest", "repeated"]
 
 KNOWN_AFTER = "known after apply: "
+INCLUDE = "include"
+"""The resource of an include of which only apply can tell what it brings."""
 
 
 class Making:
@@ -35,7 +38,7 @@ class Making:
         self._left = {number for number, _ in plays}
         self._key = key
         self._compile = compile_batch
-        self._open: dict[int, tuple[int, PlannedStep]] = {}
+        self._open: dict[int, tuple[int, PlannedStep, bool]] = {}
         self._steps: list[Planned] = []
         self._failed: ProvisionError | None = None
         self.specs: dict[str, Any] = {}
@@ -57,7 +60,7 @@ class Making:
         batch, after = self._compile(play, cursor, variables, results, pending)
         self._note(play, number, batch.verdicts)
         for item in batch.steps:
-            self._open[item.step.id] = (number, item)
+            self._open[item.step.id] = (number, item, repeated(after))
             self._note(play, number, item.then)
         if batch.failed or variables.halted:
             self._failed = self._failed or batch.failed or ProvisionError("the run was ended for all hosts")
@@ -70,12 +73,16 @@ class Making:
         why = self._failed.summary if self._failed else "it was not brought to its end" if self._left else ""
         return HostPlan(tuple(self._steps), clean(why))
 
-    def _ended(self, number: int, item: PlannedStep, result: Result) -> None:
+    def _ended(self, number: int, item: PlannedStep, again: bool, result: Result) -> None:
         if result.status == "skipped":
             return
+        if again:
+            self._forget(number, item)
         spec = digest(item, self._key)
         self.specs[spec] = _shown(item)
-        failed = result.status == "failed"
+        why = "what it does depends on what is made before it" if result.unknown else ""
+        if result.status == "failed":
+            why = "it failed when the plan was made, which the task ignores"
         self._steps.append(
             Planned(
                 number,
@@ -88,18 +95,28 @@ class Making:
                 result.foretold,
                 item.step.check,
                 tuple(_safe(action, self._key) for action in result.actions),
-                "it failed when the plan was made, which the task ignores" if failed else "",
+                why,
                 tuple(item.step.notify),
             )
         )
+
+    def _forget(self, number: int, item: PlannedStep) -> None:
+        """Only the last attempt of a step counts."""
+        place = (number, str(item.where), clean(item.title))
+        for index, step in reversed(list(enumerate(self._steps))):
+            if (step.play, step.where, step.title) == place:
+                del self._steps[index]
+                return
 
     def _note(self, play: Play, number: int, verdicts: Iterable[StepEnded]) -> None:
         for verdict in verdicts:
             if verdict.result.step < 0 and verdict.message.startswith(KNOWN_AFTER):
                 why = clean(verdict.message.removeprefix(KNOWN_AFTER))
                 place, title = str(verdict.where), clean(verdict.title)
-                self._steps.append(Planned(number, title, place, status="skipped", unknown=why))
-                self._steps += _perhaps(play, number, place, title)
+                tasks = [task for task in every(play) if str(task.where) == place]
+                kind = INCLUDE if not tasks or any(task.module in INCLUDES for task in tasks) else ""
+                self._steps.append(Planned(number, title, place, kind, status="skipped", unknown=why))
+                self._steps += _perhaps(play, number, tasks, title)
 
 
 def digest(item: PlannedStep, key: str) -> str:
@@ -125,14 +142,17 @@ def _shown(item: PlannedStep) -> Any:
     return clean(masked({name: value for name, value in shown.items() if value}))
 
 
-def _perhaps(play: Play, number: int, place: str, title: str) -> list[Planned]:
+def repeated(cursor: Cursor) -> bool:
+    """Whether the batch before a cursor is another attempt at what the batch before it did."""
+    return cursor.trying is not None and cursor.trying.attempt > 1
+
+
+def _perhaps(play: Play, number: int, tasks: Sequence[Task], title: str) -> list[Planned]:
     """Handlers that a task notifies of which only apply can tell what it does."""
     handlers = handlers_by_id(play)
-    names: dict[str, None] = {}
-    for task in play.tasks:
-        if str(task.where) == place:
-            for written in task.notify:
-                names |= dict.fromkeys(handlers if isinstance(written, Template) else answering(handlers, str(written)))
+    names: dict[str, None] = {} if tasks else dict.fromkeys(handlers)
+    for written in (written for task in tasks for written in task.notify):
+        names |= dict.fromkeys(handlers if isinstance(written, Template) else answering(handlers, str(written)))
     return [
         Planned(
             number,

@@ -85,7 +85,7 @@ class TextReport:
             return None
         if isinstance(event, HostUnreachable | HostFailed):
             word = "unreachable" if isinstance(event, HostUnreachable) else "failed"
-            return Line((f"{word:<12}", "red"), f"{event.host}  ", printable(event.error.summary))
+            return Line((f"{word:<11} ", "red"), f"{event.host}  ", printable(event.error.summary))
         if not isinstance(event, StepEnded) or (event.result.status in ("ok", "skipped") and not self._verbosity):
             return None
         style = {"changed": "yellow", "failed": "red", "ok": "green"}.get(event.result.status, "dim")
@@ -94,7 +94,7 @@ class TextReport:
             word = "would change" if event.result.actions else "would run"
         said = f"  {event.message}" if event.message else ""
         return Line(
-            (f"{word:<12}", style),
+            (f"{word:<11} ", style),
             f"{event.host}  {printable(event.title + said)}",
             (f"  {event.result.seconds:.1f} s", "dim"),
         )

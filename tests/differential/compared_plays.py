@@ -38,6 +38,10 @@ def _differences(case: Case, ours: dict[str, Any], theirs: dict[str, Any], conte
             told = f"{host} (run {context['run']})"
             mine = [*mine, *ours["errors"].get(host, []), *filter(None, [ours["failed"].get(host)])]
             yield Found("results", told, mine, [*its, *theirs["messages"]], context)
+        mine = ours["counts"].get(host, {})
+        its = {word: count for word, count in theirs["summary"].get(host, {}).items() if word in ("rescued", "ignored")}
+        if any(mine.get(word, 0) != count for word, count in its.items()):
+            yield Found("counts", f"{host} (run {context['run']})", mine, its, context)
         lost = host in ours["failed"] or host in ours["lost"]
         counts = theirs["summary"].get(host, {})
         gone = bool(counts.get("failures") or counts.get("unreachable"))

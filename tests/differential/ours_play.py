@@ -55,6 +55,9 @@ def run(question: dict[str, Any]) -> dict[str, Any]:
     except ProvisionError as error:
         return {"code": 1, "error": str(error), "results": {}, "failed": {}, "lost": {}}
     results = {host: list(_tasks(events)) for host, events in recorder.ended.items()}
+    counts = {host: _counts(entries) for host, entries in results.items()}
+    for entries in results.values():
+        entries[:] = [[name, "failed" if status == "rescued" else status] for name, status in entries]
     for host, name in recorder.undecided.items():
         results.setdefault(host, []).append([name, "failed"])
     errors = {
@@ -69,7 +72,14 @@ def run(question: dict[str, Any]) -> dict[str, Any]:
         "failed": recorder.failed,
         "lost": recorder.lost,
         "errors": errors,
+        "counts": counts,
     }
+
+
+def _counts(entries: list[list[str]]) -> dict[str, int]:
+    """How many tasks failed without an end for their host."""
+    said = [status for _, status in entries]
+    return {word: said.count(word) for word in ("rescued", "ignored")}
 
 
 def _tasks(events: list[StepEnded]) -> Iterator[list[str]]:
@@ -99,7 +109,7 @@ def _name(event: StepEnded) -> str:
 def _entry(group: list[StepEnded]) -> list[str]:
     said = [_status(event) for event in group]
     kept = [status for status in said if status != "skipped"]
-    words = ("failed", "ignored", "changed", "ok", "not run")
+    words = ("failed", "rescued", "ignored", "changed", "ok", "not run")
     strongest = next((status for status in words if status in kept), "skipped")
     return [_name(group[0]), strongest]
 
@@ -107,4 +117,6 @@ def _entry(group: list[StepEnded]) -> list[str]:
 def _status(event: StepEnded) -> str:
     if event.result.status == "skipped" and event.message.startswith("not run"):
         return "not run"
-    return "ignored" if event.result.status == "failed" and event.ignored else event.result.status
+    if event.result.status == "failed":
+        return "ignored" if event.ignored else "rescued" if event.rescued else "failed"
+    return event.result.status

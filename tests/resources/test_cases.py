@@ -113,13 +113,14 @@ def _run(case: Case, module: Any, system: System) -> list[Action]:
     spec = _spec(module.Spec, case.args)
     state = module.State(**case.state) if case.state is not None else module.observe(spec, system)
     actions: list[Action] = module.decide(spec, state)
-    fields = module.fields(spec, state)
+    fields = dict(module.fields(spec, state))
     if case.state is None and not case.answers and not case.check:
+        told: dict[str, Any] = {}
         for action in actions:
-            fields.update(module.apply(action, system, lambda **_: None))
+            told.update(module.apply(action, system, lambda **_: None))
         again = module.observe(spec, system)
         assert [action for action in module.decide(spec, again) if not action.verb.act] == []
-        fields.update(module.fields(spec, again))
+        fields = {**module.fields(spec, again), **told}
     assert {key: fields.get(key) for key in case.fields} == case.fields
     for place, node in case.afterwards.items():
         assert _there(Path(place)) == (node and node.model_dump(exclude_unset=True))

@@ -51,14 +51,15 @@ def converge(repo: Path, dest: Path, **options: Any) -> dict[str, Any]:
         fields["actions"].append(action.verb.word)
     state = git.observe(spec, system)
     assert git.decide(spec, state) == []
-    return {**fields, **git.fields(spec, state)}
+    return {**git.fields(spec, state), **fields}
 
 
 def test_it_is_cloned_once_and_then_left_alone(repo: Path, dest: Path) -> None:
     first = converge(repo, dest, version="main")
     assert (first["actions"], first["before"], first["after"]) == (["create"], None, run(repo, "rev-parse", "HEAD"))
     assert (dest / "app.py").read_text() == "one"
-    assert converge(repo, dest, version="main")["actions"] == []
+    again = converge(repo, dest, version="main")
+    assert (again["actions"], again["before"], again["after"]) == ([], first["after"], first["after"])
 
 
 def test_a_branch_that_moved_is_followed(repo: Path, dest: Path) -> None:

@@ -247,6 +247,8 @@ def decide(spec: Spec, state: State) -> List[Action]:
     app_script.need_own(spec.name, _script_path(spec), state.script)
     wanted = wanted_files(spec, state)
     files = [*_keeper_actions(spec, state), *_file_actions(spec, state, wanted)]
+    if state.pending and state.unit is not None and state.unit == wanted.unit:
+        files.append(_unit_foretold(state))
     actions = [*files, *_process_actions(spec, state, wanted)]
     if state.shown.get("UnitFileState") != "enabled":
         actions.append(Action(Verb.ENABLE, "unit of %s" % spec.name, {"do": "enable", "name": spec.name}))
@@ -283,7 +285,13 @@ def wanted_files(spec: Spec, state: State) -> app_files.Files:
 def _predicted(spec: Spec, state: State) -> Action:
     before = None if state.unit is None else "generation: %s\n" % unit_text.facts_of(state.unit).get("Generation", "?")
     after = "generation: the one of lock %s, known after apply\n" % (spec.lock or "")[:12]
-    return Action(Verb.CHANGE if state.unit else Verb.START, _target(spec.name), {"do": "nothing"}, before, after)
+    return Action(Verb.CHANGE if state.unit else Verb.START, _target(spec.name), {"do": "nothing"}, before, after, unknown=True)
+
+
+def _unit_foretold(state: State) -> Action:
+    """The unit names what the app is started with, which an earlier step of this check would change."""
+    after = "with another digest, of %s as changed\n" % ", ".join(state.pending)
+    return Action(Verb.CHANGE, state.unit_path, {"do": "nothing"}, "as it is\n", after)
 
 
 def _keeper_actions(spec: Spec, state: State) -> List[Action]:

@@ -193,10 +193,16 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`path`, `dest`, `state`, `mode`, `uid`, `gid`, `size` and for a file with content its `sha256`."""
+    """`path`, `dest`, `state`, `mode`, `uid`, `gid`, their names, `size`; of content `sha256` and, of short text, the
+    SHA-1 that Ansible calls `checksum`."""
     found: Dict[str, Any] = {"path": state.path, "dest": state.path, "state": state.kind}
     if state.kind != "absent":
-        found.update(mode="0%o" % state.mode, uid=state.uid, gid=state.gid, size=state.size)
+        found.update(mode="0%03o" % state.mode, uid=state.uid, gid=state.gid, size=state.size)
+        found.update(attributes.names(state.uid, state.gid))
+    if state.text is not None:
+        import hashlib
+
+        found["checksum"] = hashlib.sha1(state.text.encode("utf-8", "surrogateescape")).hexdigest()
     return {**found, "sha256": state.sha256} if state.sha256 else found
 
 

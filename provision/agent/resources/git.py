@@ -150,8 +150,8 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`after` (the commit that is there), `remote_url`."""
-    return {"after": state.head, "remote_url": state.url}
+    """`before` and `after` (the commit that is there), `remote_url`; an update says what was there before."""
+    return {"before": state.head, "after": state.head, "remote_url": state.url}
 
 
 def _refuse_losses(spec: Spec, state: State) -> None:

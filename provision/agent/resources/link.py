@@ -113,8 +113,10 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`path`, `target`, and whether the target is there."""
-    return {"path": _path(spec), "target": spec.target or state.points_at, "target_exists": state.target == "there"}
+    """`path`, `target`, and whether the target is there; `dest`, `src` and `state` as Ansible's `file` has them."""
+    path, target = _path(spec), spec.target or state.points_at
+    found = {"path": path, "target": target, "target_exists": state.target == "there"}
+    return {**found, "dest": path, "src": target, "state": state.kind}
 
 
 def _data_in_the_way(spec: Spec, state: State) -> Refusal:

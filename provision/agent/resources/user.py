@@ -153,7 +153,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`name`, `uid`, `group` (number), `groups`, `home`, `shell`, `comment` and `state`."""
+    """`name`, `uid`, `group` (number), `groups`, `home`, `shell`, `comment`, `state`, and what was asked for."""
     return {
         "name": spec.name,
         "uid": state.uid,
@@ -163,6 +163,10 @@ def fields(spec: Spec, state: State) -> Dict[str, Any]:
         "shell": state.shell,
         "comment": state.comment,
         "state": "absent" if state.uid is None else "present",
+        "append": spec.append,
+        "move_home": spec.move_home,
+        "create_home": spec.create_home,
+        "system": spec.system,
     }
 
 

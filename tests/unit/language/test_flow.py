@@ -34,13 +34,14 @@ class Host:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"].replace(" ", "-"))
 def test_flow(tmp_path: Path, case: dict[str, Any]) -> None:
     tasks = "".join(f"    {line}\n" for line in case["tasks"].splitlines())
-    play = loaded(tmp_path, f"- hosts: all\n  tasks:\n{tasks}{HANDLER}", case.get("files"))
+    handlers = "".join(f"    {line}\n" for line in case.get("handlers", "").splitlines())
+    play = loaded(tmp_path, f"- hosts: all\n  tasks:\n{tasks}{HANDLER}{handlers}", case.get("files"))
     seen = driven(play, Host(case), tags=frozenset(case.get("tags", [])))
     assert seen.titles == case.get("steps", [])
     if "said" in case:
         said = [f"{title}: {status} {message}".strip() for title, status, message in seen.verdicts]
         assert [line for line in said if not line.startswith("in: ")] == case["said"]
     if "waits" in case:
-        assert [batch.wait for batch in seen.batches if batch.steps] == case["waits"]
+        assert [batch.wait for batch in seen.batches if batch.steps or batch.wait] == case["waits"]
     failed = seen.batches[-1].failed
     assert (failed.summary if failed else None) == case.get("failed")
