@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLE := .venv-oracle
 
-.PHONY: demo test check test-more differential bench clean
+.PHONY: demo test check test-more differential faults bench clean
 
 demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine and runs the main job on it, twice
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
@@ -28,6 +28,10 @@ test-more: $(STAMP)           ## long comparisons
 differential: $(STAMP) $(ORACLE)/.installed  ## ansible-core and this tool over 200 inventories and 100 plays, compared
 	bash tests/prerequisites.sh git sshd sudo
 	PROVISION_INVENTORIES=200 PROVISION_PLAYBOOKS=100 $(BIN)/pytest tests/differential
+
+faults: $(STAMP)              ## each kind of fault at seeded moments of a real apply; writes docs/faults.md, within 25 minutes
+	bash tests/prerequisites.sh git sshd sudo faketime
+	$(BIN)/pytest -m faults tests/faults
 
 bench: $(STAMP)               ## what a run costs that finds nothing to do, beside plain ssh; fails when a bound is missed
 	$(BIN)/python bench/converged.py --hosts 8 --bounds

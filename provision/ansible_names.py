@@ -14,7 +14,7 @@ from typing import Any
 from provision import modules
 from provision.agent.record import record
 
-__all__ = ["Refused", "is_module", "keyword", "keywords", "known_modules", "module", "option", "options"]
+__all__ = ["Refused", "is_module", "keyword", "keywords", "known_modules", "meta", "module", "option", "options"]
 
 
 @record(frozen=True, slots=True)
@@ -70,6 +70,12 @@ def module(word: str) -> Refused | None:
 def keyword(word: str) -> Refused | None:
     """Why a keyword of Ansible is refused; None for one that is not on the list of the refused."""
     found = _reasons()["keywords"].get(word)
+    return None if found is None else _refused(found)
+
+
+def meta(word: str) -> Refused | None:
+    """Why something that Ansible's `meta` does is refused; None for what it does not know."""
+    found = _reasons()["meta"].get(word)
     return None if found is None else _refused(found)
 
 

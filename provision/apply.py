@@ -35,14 +35,22 @@ __all__ = ["apply", "confirmed", "load_job", "login", "plan", "run_job"]
 
 
 def apply(
-    playbook: Path, *, check: bool, yes: bool, what: What, where: Where, shown: Shown, allow_unknown: bool = False
+    playbook: Path,
+    *,
+    check: bool,
+    yes: bool,
+    what: What,
+    where: Where,
+    shown: Shown,
+    allow_unknown: bool = False,
+    prune: bool = False,
 ) -> int:
     """`provision apply`: its exit code; on a terminal the plan is shown first and asked about.
 
     A saved plan was looked at when it was made, and is not asked about.
     """
     if is_plan(playbook):
-        return _saved(playbook, check, what, where, shown, allow_unknown)
+        return _saved(playbook, check or prune, what, where, shown, allow_unknown)
     if check:
         return plan(playbook, detailed_exitcode=False, what=what, where=where, shown=shown)
     asks = not yes
@@ -54,17 +62,31 @@ def apply(
     job = load_job("apply", playbook, what, where)
     if asks:
         seen = run_job(_checking(job), replace(shown, output="text"))
-        if seen.exit_code or not seen.changes:
+        if seen.exit_code or not (seen.changes or prune):
             return seen.exit_code
-        if not confirmed(f"Apply this to {len(seen.hosts)} hosts?"):
+        if seen.changes and not confirmed(f"Apply this to {len(seen.hosts)} hosts?"):
             return 1
-    return run_job(job, shown).exit_code
+    return _pruned(job, where, shown, yes) if prune else run_job(job, shown).exit_code
+
+
+def _pruned(job: Job, where: Where, shown: Shown, yes: bool) -> int:
+    """Apply, then take away what the playbook no longer names."""
+    # imported here: a start without it does without
+    from provision import prune
+
+    if why := prune.unjudged(job):
+        raise ProvisionError(why, hint="leave them away, or leave `--prune` away")
+    job, looks = prune.watched(job)
+    code = run_job(job, shown).exit_code
+    for line in prune.said(looks):
+        _say(line)
+    return code | prune.prune(looks, where, yes=yes)
 
 
 def _saved(path: Path, check: bool, what: What, where: Where, shown: Shown, allow_unknown: bool) -> int:
     if check or what != What():
         raise ProvisionError(
-            f"`{path}` is a plan: {'`--check`' if check else 'options that choose tasks'} cannot be given with it",
+            f"`{path}` is a plan: {'`--check` and `--prune`' if check else 'options that choose tasks'} cannot be given with it",
             cause="the plan says what is done",
             hint="leave them away, or make another plan",
         )
@@ -78,8 +100,14 @@ def plan(
     playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, shown: Shown, out: Path | None = None
 ) -> int:
     """`provision plan`: its exit code. `out`: the plan is also written to that file."""
+    from provision import prune
+
     job = _checking(load_job("plan", playbook, what, where))
+    why = prune.unjudged(job)
+    job, looks = (job, {}) if why else prune.watched(job)
     tally = _kept(out, playbook, job, what, where, shown) if out else run_job(job, shown)
+    for line in (why,) if why else prune.said(looks):
+        _say(line)
     if detailed_exitcode and tally.exit_code == 0:
         return 2 if tally.changes else 0
     return tally.exit_code
@@ -96,7 +124,9 @@ def look(playbook: Path, what: What, where: Where, *, hosts: bool, tasks: bool, 
     inventory = load_inventory(inventory_paths(where))
     plays = load_playbook(playbook).plays
     chosen = tuple(_hosts(inventory, play, where.limit) for play in plays)
-    run = Run(inventory, extra=extra_variables(where.extra_vars), tags=_words(what.tags), skip_tags=_words(what.skip_tags))
+    run = Run(
+        inventory, extra=extra_variables(where.extra_vars), tags=_words(what.tags), skip_tags=_words(what.skip_tags)
+    )
     check(plays, run, dict(zip(plays, chosen, strict=True)))
     lines = [f"{playbook}: {len(plays)} play{'' if len(plays) == 1 else 's'}"]
     lines += task_listing.hosts_of(plays, chosen) if hosts else ()
@@ -149,7 +179,7 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
         limit=where.limit,
         forks=where.forks,
     )
-    plays = _prompted(plays, run)
+    plays = tuple(_prompted(plays, run))
     schedule.check(plays, hosts, run)
     hosts_of = dict(zip(plays, hosts, strict=True))
     check(plays, run, hosts_of)
@@ -157,7 +187,7 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
     files, meant = environment_files(plays, run, hosts_of), uses(plays, run, hosts_of)
     locks = prepared(files, known, uses=meant, strict=what.strict, report=_say)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
-    return Job(command, tuple(plays), hosts, run, login(where), where.forks)
+    return Job(command, tuple(plays), hosts, run, login(where), where.forks, playbook=playbook.name)
 
 
 def _prompted(plays: Sequence[Play], run: Run) -> Sequence[Play]:

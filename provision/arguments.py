@@ -89,11 +89,7 @@ def check(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
     if word == "assert" and "that" not in arguments:
         yield ProvisionError("`assert` needs `that`", where=arguments.mark)
     if word == "meta" and arguments.get("free_form") not in modules.META:
-        yield ProvisionError(
-            f"`meta: {arguments.get('free_form')}` is not supported yet",
-            where=arguments.mark,
-            hint="these are: " + ", ".join(f"`{name}`" for name in modules.META),
-        )
+        yield _unknown_meta(str(arguments.get("free_form")), arguments.mark)
         return
     failed = False
     for key in arguments:
@@ -108,6 +104,17 @@ def check(word: str, arguments: Mapping) -> Iterator[ProvisionError]:
     whole = word in MODULES and (not MODULES[word].extra or (word == "file" and "src" not in arguments))
     if not failed and whole and not _templated(arguments):
         yield from _limits(word, arguments)
+
+
+def _unknown_meta(text: str, where: Mark) -> ProvisionError:
+    from provision import ansible_names
+
+    if refused := ansible_names.meta(text):
+        return ProvisionError(
+            f"`meta: {text}` is not supported", where=where, cause=refused.why, hint=refused.instead
+        )
+    known = ", ".join(f"`{name}`" for name in modules.META)
+    return ProvisionError(f"`meta` does not know `{text}`", where=where, hint=nearest(text, set(modules.META)) or f"these are: {known}")
 
 
 def _limits(word: str, arguments: Mapping) -> Iterator[ProvisionError]:

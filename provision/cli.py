@@ -35,6 +35,7 @@ def apply(
     check: Annotated[bool, Parameter(("--check", "-C"), group=WHAT, negative="")] = False,
     yes: Annotated[bool, Parameter(("--yes", "-y"), group=WHAT, negative="")] = False,
     allow_unknown: Annotated[bool, Parameter("--allow-unknown", group=WHAT, negative="")] = False,
+    prune: Annotated[bool, Parameter("--prune", group=WHAT, negative="")] = False,
     what: What = What(),
     where: Where = Where(),
     shown: Shown = Shown(),
@@ -53,11 +54,20 @@ def apply(
         Do not ask; needed where there is no terminal.
     allow_unknown
         Of a saved plan, also do the steps that are known after apply only.
+    prune
+        Afterwards remove what provision made and the playbook no longer names, once it is shown; data stays.
     """
     from provision import apply as stages
 
     return stages.apply(
-        playbook, check=check, yes=yes, what=what, where=where, shown=shown, allow_unknown=allow_unknown
+        playbook,
+        check=check,
+        yes=yes,
+        what=what,
+        where=where,
+        shown=shown,
+        allow_unknown=allow_unknown,
+        prune=prune,
     )
 
 

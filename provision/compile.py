@@ -98,6 +98,7 @@ class Batch:
     that must come as far first, `again` then says that the results are to be given once more; `throttle` is how many
     hosts may run the steps at once; `told` is what came of a task that this host ran for all; `given` are facts for
     the control node. `wait` are seconds before the steps, `notes` are for the operator.
+    `resets`: the host is connected to anew before them.
     """
 
     steps: tuple[PlannedStep, ...] = ()
@@ -117,6 +118,7 @@ class Batch:
     given: Mapping[str, Any] = field(default_factory=dict)
     wait: float = 0.0
     notes: tuple[str, ...] = ()
+    resets: bool = False
 
 
 def start(play: Play, pending: Sequence[str] = (), first_id: int = 1) -> Cursor:
@@ -165,6 +167,7 @@ class _Compiler:
         self.settled: Position = ()
         self.wait = 0.0
         self.notes: list[str] = []
+        self.resets = False
 
     def run(self, results: Mapping[int, Result]) -> tuple[Batch, Cursor]:
         try:
@@ -372,7 +375,7 @@ class _Compiler:
             outcome = plan_task.unknown(environment, task, str(error), handler)
         if outcome.failed and self.steps:
             raise outcome.failed
-        if outcome.leaves and self.steps:
+        if (outcome.leaves or outcome.resets) and self.steps:
             raise Unsettled(task.title)
         self.commit(task, outcome, handler)
         if self.apart.once:
@@ -415,9 +418,9 @@ class _Compiler:
             decided = tuple((asked, asked.fields or {}) for asked in outcome.asked)
             failed = trying.failed or outcome.failed
             trying = replace(trying, kept=(*trying.kept, *decided), failed=failed)
-            if error := self.tried(task, trying, outcome.items, handler):
-                error.told = True
-                raise error
+            if over := self.tried(task, trying, outcome.items, handler):
+                over.told = True
+                raise over
             return self.wait > 0
         if trying.attempt > 1:
             self.wait = delay(task, self.scopes)
@@ -500,6 +503,7 @@ class _Compiler:
         self.flip()
         if outcome.flush:
             self.move(queue=())
+        self.resets = self.resets or outcome.resets
         if outcome.leaves:
             self.leaves()
 
@@ -765,6 +769,7 @@ class _Compiler:
             given=self.given,
             wait=self.wait,
             notes=tuple(self.notes),
+            resets=self.resets,
         )
         return batch, cursor
 

@@ -25,8 +25,8 @@ __all__ = ["Decision", "decide", "gathered"]
 class Decision:
     """What a directive came to; `facts` are to be set, `error` says why it failed.
 
-    `flush`: run handlers now; `leaves`: the host does nothing more in this play. `included`: variables as they are
-    written, of a file. `skipped`: nothing was done, as `message` says.
+    `flush`: run handlers now; `resets`: connect anew; `leaves`: the host does nothing more in this play. `included`:
+    variables of a file, as they are written. `skipped`: nothing was done, as `message` says.
     """
 
     message: str = ""
@@ -35,6 +35,7 @@ class Decision:
     error: ProvisionError | None = None
     flush: bool = False
     leaves: bool = False
+    resets: bool = False
     included: Mapping[str, Any] = field(default_factory=dict)
     skipped: bool = False
 
@@ -94,9 +95,7 @@ def _include_vars(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
 
     found, files = included(task, values, scope)
     shown_values = {name: plain(value) for name, value in found.items()}
-    return Decision(
-        fields={"ansible_facts": shown_values, "ansible_included_var_files": files}, included=found
-    )
+    return Decision(fields={"ansible_facts": shown_values, "ansible_included_var_files": files}, included=found)
 
 
 def _assert(task: Task, values: dict[str, Any], scope: Scope) -> Decision:
@@ -128,7 +127,15 @@ def _failure(task: Task, summary: str, cause: str) -> ProvisionError:
 
 def _meta(_task: Task, values: dict[str, Any], _: Scope) -> Decision:
     word = values["free_form"]
-    return Decision(flush=word == "flush_handlers", leaves=word in ("end_host", "end_play", "end_batch"))
+    leaves = word in ("end_host", "end_play", "end_batch")
+    return Decision(flush=word == "flush_handlers", leaves=leaves, resets=word == "reset_connection")
 
 
-_DECIDE = {"debug": _debug, "set_fact": _set_fact, "assert": _assert, "fail": _fail, "meta": _meta, "include_vars": _include_vars}
+_DECIDE = {
+    "debug": _debug,
+    "set_fact": _set_fact,
+    "assert": _assert,
+    "fail": _fail,
+    "meta": _meta,
+    "include_vars": _include_vars,
+}

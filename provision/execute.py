@@ -66,6 +66,8 @@ class Job:
     """Hosts whose batches are not simply those of their plays."""
     held: Mapping[str, NextBatch] = field(default_factory=dict)
     """Compilers around that of the plays: a plan that is made, or that hosts are held to."""
+    playbook: str = ""
+    """The playbook's name, which a host's list of changes keeps."""
     key: str = ""
     """What secrets are hashed with where they are told; by default another one for each run."""
 
@@ -153,6 +155,7 @@ def _hello(job: Job, identity: str) -> dict[str, Any]:
         "facts": True,
         "groups": _groups(job),
         "key": job.key or secrets.token_hex(16),
+        "playbook": job.playbook,
     }
 
 

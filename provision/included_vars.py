@@ -51,7 +51,9 @@ def names_known(task: Task, play: Play) -> set[str] | None:
     if not isinstance(file, str) or isinstance(file, Template) or name is not None:
         return None
     bases = [task.directory, play.directory]
-    paths = [Path(file)] if Path(file).is_absolute() else [base / part / file for base in bases for part in ("vars", "")]
+    paths = (
+        [Path(file)] if Path(file).is_absolute() else [base / part / file for base in bases for part in ("vars", "")]
+    )
     path = next((path for path in paths if path.is_file()), None)
     return None if path is None else {str(key) for key in _read(path, path.stat().st_mtime_ns)}
 
@@ -99,7 +101,7 @@ def _of_folder(task: Task, values: Mapping[str, Any], scope: Scope) -> list[Path
         elif not values.get("ignore_unknown_extensions", False):
             raise _wrong(
                 task,
-                f"`{path}` has none of the extensions {', '.join(sorted(extensions))}",
+                f"`{path.relative_to(root)}` has none of the extensions {', '.join(sorted(extensions))}",
                 hint="leave it out with `ignore_files`, or write `ignore_unknown_extensions: true`",
             )
     return found

@@ -15,7 +15,7 @@ from provision.agent.record import record
 from provision.among import Among, among_of
 from provision.defaults import Defaults, defaults_of
 from provision.errors import Mark, ProvisionError
-from provision.playbook import UNSUPPORTED, Condition, Frame, Role, TaskKeywords, unknown_keyword
+from provision.playbook import UNSUPPORTED, Around, Condition, Frame, Role, TaskKeywords, unknown_keyword
 from provision.source import Mapping, Sequence, Template, load
 from provision.variables import Layer
 
@@ -24,6 +24,7 @@ __all__ = [
     "conditions_of",
     "described",
     "doing",
+    "entered",
     "in_task",
     "listed",
     "parameters_of",
@@ -56,8 +57,10 @@ class Inherited:
     among: Among = Among()
     defaults: Defaults = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
+    around: tuple[Around, ...] = ()
     files: tuple[Path, ...] = ()
     depth: int = 0
+    handlers: bool = False
 
 
 def within(outer: Inherited, item: Mapping) -> Inherited:
@@ -79,6 +82,12 @@ def within(outer: Inherited, item: Mapping) -> Inherited:
         among=among_of(item, outer.among),
         defaults=defaults_of(item, outer.defaults),
     )
+
+
+def entered(inner: Inherited, kind: str, name: str, where: Mark, words: Mapping | None = None) -> Inherited:
+    """The same, told what it is in now; `words` are those of what it is in."""
+    when, tags = (conditions_of(words, "when"), tags_of(words)) if words else ((), frozenset())
+    return replace(inner, around=(*inner.around, Around(kind, name, where, when, tags)))
 
 
 def listed(item: Mapping, key: str) -> tuple[str, ...]:

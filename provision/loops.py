@@ -22,7 +22,7 @@ _LISTED = f"({TERMS} if {TERMS} is sequence and {TERMS} is not string and {TERMS
 _OTHER = {"list": _LISTED, "flattened": _LISTED + " | flatten", "cartesian": "query('nested', *" + _LISTED + ")"}
 """Words that are no lookups, or not the lookup of that name."""
 _INSTEAD = {
-    "random_choice": "`loop: [\"{{ choices | random }}\"]`",
+    "random_choice": '`loop: ["{{ choices | random }}"]`',
     "inventory_hostnames": "`loop: \"{{ groups['…'] }}\"`",
     "lines": "run the program in a task, and loop over the `stdout_lines` that it registers",
     "ini": "write the values as YAML, and loop over them",
@@ -68,12 +68,14 @@ def _rewritten(item: Mapping, key: str, expression: str) -> Mapping:
     for name in item:
         if name not in (key, "vars"):
             result.put(name, item[name], item.places(name), item.texts.get(name))
-    written = item.get("vars")
+    written: Any = item.get("vars")
     for name in written if isinstance(written, Mapping) else ():
         own.put(name, written[name], written.places(name), written.texts.get(name))
     own.put(TERMS, item[key], item.places(key))
     text = "{{ " + expression + " }}"
-    result.put("vars", written if written is not None and not isinstance(written, Mapping) else own, item.places("vars"))
+    result.put(
+        "vars", written if written is not None and not isinstance(written, Mapping) else own, item.places("vars")
+    )
     result.put("loop", Template(text, item.value_mark(key), text), item.places(key))
     return result
 

@@ -133,6 +133,7 @@ MODULES: dict[str, Module] = {
     "mounted": Module("mounted", {"name": "path"}, required=("path",)),
     "offboard": Module("offboard", written=False),
     "package": Module("package", _PACKAGE),
+    "prune": Module("prune", written=False),
     "reboot": Module("reboot", {"test": "test_command"}, frozenset(("since",))),
     "replace": Module("replace", _EDITED, required=("path", "regexp")),
     "service": Module("service", _SERVICE),
@@ -192,7 +193,7 @@ WITHOUT_FACTS = frozenset(
 NOT_IN_CHECK = frozenset(("uri", "wait_for"))
 """Words that a check skips, as Ansible does: what they ask may be about what only a real run brings about."""
 
-META = ("end_batch", "end_host", "end_play", "flush_handlers", "noop")
+META = ("end_batch", "end_host", "end_play", "flush_handlers", "noop", "reset_connection")
 """What `meta` may ask for."""
 IMPORTS = frozenset(("import_tasks", "import_role"))
 _COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.general.")

@@ -53,7 +53,7 @@ class Outcome:
 
     `given`: facts set on the control node (`delegate_facts`). `included`: tasks that come next. `items`: how many the
     task has, one without a loop. `notified`: handlers, by a task without steps. `leaves`: the host does nothing more
-    in this play.
+    in this play; `resets`: it is connected to anew.
     """
 
     steps: tuple[PlannedStep, ...] = ()
@@ -72,6 +72,7 @@ class Outcome:
     included: tuple[Task, ...] | None = None
     items: int = 1
     leaves: bool = False
+    resets: bool = False
     failed: ProvisionError | None = None
 
 

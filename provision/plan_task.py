@@ -247,7 +247,7 @@ class _Planner:
         self.apps: list[tuple[str, str, str]] = []
         self.flush = False
         self.included: tuple[Task, ...] = ()
-        self.leaves = False
+        self.leaves = self.resets = False
         self.items = 1
         self.failed: ProvisionError | None = None
         self.notify: tuple[str, ...] = ()
@@ -294,7 +294,7 @@ class _Planner:
     def include(self, item: _Item) -> None:
         """The tasks of an include come next, with the names of its loop."""
         task = self.task
-        content = task.content if task.content is not None else self.loaded(item)
+        content = self.loaded(item)
         layer = item.scope.layers[:1] if task.loop is not None else ()
         key = f"{task.key}/{item.index}"
         found = (keyed(inner, f"{key}/{index}") for index, inner in enumerate(content))
@@ -310,18 +310,23 @@ class _Planner:
         return (*outer, *own)
 
     def loaded(self, item: _Item) -> tuple[Task, ...]:
+        """The tasks of a file or role whose name may depend on a variable, never on what a host says."""
         task = self.task
-        host_named = host_names_in(task.arguments["file"], item.scope)
+        key = "name" if task.module == "include_role" else "file"
+        name = task.arguments[key]
+        assert task.load is not None
+        if not isinstance(name, Template):
+            return task.load(str(name))
+        host_named = host_names_in(name, item.scope)
         if host_named and not only_kind(host_roots(host_named, item.scope), item.scope):
             raise ProvisionError(
                 "a host's values in the name of a file on the control node",
-                where=task.arguments.value_mark("file"),
+                where=task.arguments.value_mark(key),
                 context=f'task "{task.title}"',
                 cause="of the host are " + ", ".join(f"`{name}`" for name in sorted(host_named)),
                 hint="choose by a variable of the inventory, or by what kind the host is, such as ansible_os_family",
             )
-        assert task.load is not None
-        return task.load(str(item.scope.render(task.arguments["file"])))
+        return task.load(str(item.scope.render(name)))
 
     def think(self, item: _Item) -> None:
         values = _without_omitted(item.scope.render(self.task.arguments))
@@ -339,6 +344,7 @@ class _Planner:
             self.facts[INCLUDED] = {**before, **decision.included}
         self.flush = self.flush or decision.flush
         self.leaves = self.leaves or decision.leaves
+        self.resets = self.resets or decision.resets
         if self.task.module == "meta":
             return
         error = decision.error
@@ -519,6 +525,7 @@ class _Planner:
             flush=self.flush,
             included=self.included or None,
             leaves=self.leaves,
+            resets=self.resets,
             items=self.items,
             failed=self.failed,
         )

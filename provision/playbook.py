@@ -19,6 +19,7 @@ from provision.source import Mapping, Template, kind_of, nearest
 from provision.variables import Layer
 
 __all__ = [
+    "Around",
     "Condition",
     "FileSystem",
     "Frame",
@@ -262,11 +263,27 @@ class Frame:
 
 
 @record(frozen=True, slots=True, eq=False)
+class Around:
+    """What a task stands in, with what that adds to it: a play, role, block, import or include.
+
+    `kind` is the word that makes it; of an include `task` is the one that includes, whose `when` is not taken over.
+    """
+
+    kind: str
+    name: str
+    where: Mark
+    when: tuple[Condition, ...] = ()
+    tags: frozenset[str] = frozenset()
+    task: Task | None = None
+
+
+@record(frozen=True, slots=True, eq=False)
 class Task:
     """What the operator wrote, with all that it inherits; `variables` are from the innermost outwards.
 
-    `frames` are the blocks around it from the outermost inwards. Of an include, `content` are its tasks, None where
-    only a run can say which; `load` gives those of a name. `given` are the variables of the includes around it.
+    `around` is all that it stands in, `frames` are the blocks with other parts, both from the outermost inwards. Of an
+    include, `content` are its tasks, None where only a run can say which; `load` gives those of a name. `given` are
+    the variables of the includes around it.
     """
 
     key: str
@@ -305,6 +322,7 @@ class Task:
     check_mode: Any = None
     among: Among = Among()
     frames: tuple[Frame, ...] = ()
+    around: tuple[Around, ...] = ()
     content: tuple[Task, ...] | None = None
     load: Callable[[str], tuple[Task, ...]] | None = None
 

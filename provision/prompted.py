@@ -33,9 +33,17 @@ def prompts_of(item: Written) -> Iterator[Prompt]:
         words = validate(PromptKeywords, entry, LABEL)
         if not words.name.isidentifier():
             raise ProvisionError(f"`{words.name}` is no name for a variable", where=entry.value_mark("name"))
-        text = words.prompt or words.name
-        salts = {"encrypt": words.encrypt, "salt": words.salt, "salt_size": words.salt_size}
-        yield Prompt(words.name, text, where, words.private, words.default, words.confirm, **salts)
+        yield Prompt(
+            words.name,
+            words.prompt or words.name,
+            where,
+            words.private,
+            words.default,
+            words.confirm,
+            words.encrypt,
+            words.salt,
+            words.salt_size,
+        )
 
 
 def ask_operator(text: str, shown: bool) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Words
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from provision import arguments as options
@@ -17,11 +18,13 @@ from provision.among import of_play, refuse_order, refuse_strategy
 from provision.control_node import refuse_word
 from provision.defaults import arguments_of, defaults_of
 from provision.errors import Mark, ProvisionError, ProvisionErrors
+from provision.includes import once, refuse_keywords, role_names
 from provision.inherited import (
     Inherited,
     conditions_of,
     described,
     doing,
+    entered,
     in_task,
     listed,
     parameters_of,
@@ -32,6 +35,7 @@ from provision.inherited import (
 )
 from provision.loops import as_loop
 from provision.playbook import (
+    Around,
     Frame,
     LoopControl,
     Play,
@@ -78,6 +82,7 @@ class _Loader:
         self.roles: dict[str, Role] = {}
         self.handlers: list[Task] = []
         self.blocks = 0
+        self.lock = Lock()
         self.around = Inherited(path.parent)
         """What the imports of the playbook that is read say."""
         self.handled: set[str] = set()
@@ -117,7 +122,8 @@ class _Loader:
             raise ProvisionError(f"there is no playbook `{other}`", where=where)
         before = self.around
         layers = (Layer("the vars of `import_playbook`", item["vars"]),) if item.get("vars") else ()
-        self.around = replace(within(before, item), variables=(*before.variables, *layers))
+        inner = entered(within(before, item), "import_playbook", item["import_playbook"], where, item)
+        self.around = replace(inner, variables=(*before.variables, *layers))
         try:
             return self.plays(other, depth + 1)
         finally:
@@ -139,13 +145,14 @@ class _Loader:
             tags=self.around.tags | tags_of(item),
             among=of_play(item),
             defaults=defaults_of(item, {}),
+            around=(*self.around.around, Around("play", str(words.name or words.hosts), mark, (), tags_of(item))),
         )
         sections = (
             Section("pre_tasks", tuple(self.tasks(item.get("pre_tasks"), outer))),
             Section("tasks", tuple(self.main(item, outer))),
             Section("post_tasks", tuple(self.tasks(item.get("post_tasks"), outer))),
         )
-        handlers = (*self.handlers, *self.tasks(item.get("handlers"), replace(outer, when=())))
+        handlers = (*self.handlers, *self.tasks(item.get("handlers"), replace(outer, when=(), handlers=True)))
         name = str(words.name or "")
         hosts = ":".join(words.hosts) if isinstance(words.hosts, list) else words.hosts
         play = Play(
@@ -230,17 +237,25 @@ class _Loader:
             raise ProvisionError("`role` is missing", where=mark, context="role of a play")
         parameters = Layer(f"the parameters of role `{name}` in the play", given) if given else _EMPTY
         where = entry.value_mark("role" if words.role else "name")
-        yield from self.role(name, where, parameters, within(outer, fields))
+        yield from self.role(name, where, parameters, within(outer, fields), words=fields)
 
     def role(
-        self, name: str, mark: Mark, parameters: Layer, outer: Inherited, tasks_from: str = "main"
+        self,
+        name: str,
+        mark: Mark,
+        parameters: Layer,
+        outer: Inherited,
+        tasks_from: str = "main",
+        words: Mapping | None = None,
     ) -> Iterator[Task]:
         if outer.depth > MAX_IMPORTS:
             raise ProvisionError(f"the role `{name}` depends on itself", where=mark)
         first = name not in self.roles
         parents = (outer.role.name, *outer.role.parents) if outer.role else ()
         role = replace(self.found_role(name, mark), parameters=parameters, parents=parents)
-        inner = replace(outer, role=role, directory=role.path, depth=outer.depth + 1)
+        inner = replace(
+            entered(outer, "role", name, mark, words), role=role, directory=role.path, depth=outer.depth + 1
+        )
         if first:
             self.roles[name] = role
             yield from self.dependencies(role, inner)
@@ -248,9 +263,9 @@ class _Loader:
             self.handled.add(name)
             handlers = self.file_of(role.path / "handlers")
             if handlers:
-                self.handlers += self.tasks(
-                    load(handlers), replace(inner, tags=frozenset(), when=(), frames=()), str(handlers)
-                )
+                around = (Around("role", name, mark),)
+                own = replace(inner, tags=frozenset(), when=(), frames=(), handlers=True, around=around)
+                self.handlers += self.tasks(load(handlers), own, str(handlers))
         path = self.file_of(role.path / "tasks", tasks_from)
         if path:
             yield from self.tasks(load(path), inner, str(path))
@@ -321,8 +336,17 @@ class _Loader:
             if name != key:
                 fields.put(name, item[name], item.places(name), item.texts.get(name))
         words = validate(TaskKeywords, fields, described(item))
+        if outer.handlers and word in ("include_role", "import_role"):
+            raise ProvisionError(
+                f"`{word}` cannot be a handler",
+                where=item.key_mark(key),
+                context=described(item),
+                hint="a role brings handlers of its own; notify these, or use `include_tasks`",
+            )
         if word in modules.IMPORTS:
             return self.imported_tasks(word, item, key, outer)
+        if word in modules.INCLUDES:
+            refuse_keywords(word, item, key, handler=outer.handlers)
         arguments = arguments_of(word, item, key, defaults_of(item, outer.defaults))
         self.errors += [in_task(error, item) for error in options.check(word, arguments)]
         made = self.made(item, words, word, arguments, outer)
@@ -331,7 +355,8 @@ class _Loader:
     def including(self, task: Task, item: Mapping, outer: Inherited) -> Task:
         """An include with its tasks, where they are known before the run; they do not take over its conditions."""
         given = (Layer("the vars of the include", item["vars"]),) if item.get("vars") else ()
-        inner = replace(outer, given=(*given, *outer.given), depth=outer.depth + 1)
+        include = Around(task.module, task.title, task.where, conditions_of(item, "when"), tags_of(item), task)
+        inner = replace(outer, given=(*given, *outer.given), depth=outer.depth + 1, around=(*outer.around, include))
         applied = task.arguments.get("apply")
         if isinstance(applied, Mapping):
             validate(TaskKeywords, applied, "`apply` of an include")
@@ -340,16 +365,16 @@ class _Loader:
         name = task.arguments.get(key)
         if name is None:
             raise ProvisionError(f"`{task.module}` needs `{key}`", where=task.arguments.mark)
-        load = self.role_content(task, inner) if task.module == "include_role" else self.file_content(item, task, inner)
+        read = self.role_content(task, inner) if task.module == "include_role" else self.file_content(item, task, inner)
+        # while the playbook is read an include may hold others: only what a run reads is locked
+        names = [str(name)]
         if isinstance(name, Template):
-            if task.module == "include_role":
-                raise ProvisionError(
-                    "the name of a role cannot be a template",
-                    where=task.arguments.value_mark(key),
-                    hint="include each role by its name, with `when`",
-                )
-            return replace(task, load=load)
-        return replace(task, content=load(name), load=load)
+            if task.module != "include_role":
+                return replace(task, load=once(read, self.lock))
+            names = role_names(name, item)
+        found = {name: read(name) for name in names}
+        content = tuple(task for tasks in found.values() for task in tasks)
+        return replace(task, content=content, load=found.__getitem__)
 
     def role_content(self, task: Task, inner: Inherited) -> Callable[[str], tuple[Task, ...]]:
         def load_role(name: str) -> tuple[Task, ...]:
@@ -379,7 +404,8 @@ class _Loader:
 
     def task_file(self, name: str, item: Mapping, inner: Inherited, where: Mark) -> Path:
         """The file that an import or include names; raises ProvisionError where there is none, or it is around."""
-        bases = list(dict.fromkeys([Path(item.file).parent, inner.directory / "tasks", inner.directory]))
+        around_it = (Path(item.file).parent, inner.directory / "tasks", inner.directory)
+        bases = list(dict.fromkeys((*around_it, self.path.parent / "tasks", self.path.parent)))
         path = next((base / name for base in bases if (base / name).is_file()), None)
         if path is None:
             raise ProvisionError(
@@ -437,6 +463,7 @@ class _Loader:
             retries=item.get("retries"),
             delay=item.get("delay"),
             frames=outer.frames,
+            around=outer.around,
             ignore_errors=inner.ignore_errors,
             no_log=inner.no_log,
             check_mode=inner.check_mode,
@@ -457,7 +484,7 @@ class _Loader:
                     f"a block has no `{name}`", where=fields.key_mark(name), hint="put it on the tasks inside"
                 )
         validate(TaskKeywords, fields, "block")
-        inner = within(outer, fields)
+        inner = entered(within(outer, fields), "block", str(item.get("name") or ""), item.mark, fields)
         parts = [name for name in ("block", "rescue", "always") if item.get(name)]
         if len(parts) < 2:
             return self.tasks(item["block"], inner)
@@ -483,11 +510,13 @@ class _Loader:
             ):
                 raise ProvisionError("`import_role` needs `name`, and takes `tasks_from`", where=where)
             tasks_from = str(value.get("tasks_from", "main")).removesuffix(".yml").removesuffix(".yaml")
+            inner = entered(inner, word, value["name"], item.mark, item)
             return list(self.role(value["name"], value.value_mark("name"), _EMPTY, inner, tasks_from))
         name = value.get("file") if isinstance(value, Mapping) else value
         if not isinstance(name, str) or isinstance(name, Template):
             raise ProvisionError("`import_tasks` needs a plain file name", where=where)
         path = self.task_file(name, item, inner, where)
+        inner = entered(inner, word, name, item.mark, item)
         return self.tasks(load(path), replace(inner, files=(*inner.files, Path(item.file))), str(path))
 
     def built(self, item: Mapping, word: str, arguments: Mapping, outer: Inherited) -> list[Task]:

@@ -99,7 +99,7 @@ def _tasks() -> dict[str, Schema]:
     blocks = {name: _array({"$ref": "#/$defs/task"}) for name in ("block", "rescue", "always")}
     task = _model(TaskKeywords)
     task["properties"] |= {"loop_control": _or_template(_model(LoopControl)), **bodies, **blocks}
-    task["patternProperties"] = {PREFIXED: True}
+    task["patternProperties"] = {PREFIXED: True, "^with_": True}
     prefixed = {"not": {"propertyNames": {"not": {"pattern": PREFIXED}}}}
     task["anyOf"] = [*({"required": [word]} for word in (*words, "block")), prefixed]
     return {"task": task, **{word: _options(word) for word in words}}

@@ -281,6 +281,8 @@ class Session:
             self._emit(told)
         if batch.forget:
             self._connected().forget(batch.forget)
+        if batch.resets:
+            self._connect_anew()
         for text in batch.notes:
             self._emit(Notice(text, self.host, "retry"))
         self._pause(batch.wait)
@@ -392,6 +394,15 @@ class Session:
                 raise _fatal(event)
         self._tell(item, final)
         return final
+
+    def _connect_anew(self) -> None:
+        """A new login, for which groups and limits of the user are read again."""
+        opened, self._opened = self._opened, None
+        if opened:
+            opened.close()
+        self._opened, ready = self._greeted()
+        self.facts, self._user = ready.facts, self._opened.user
+        self._variables = self._make_variables(self._play, self.facts, self._user)
 
     def _greeted(self) -> tuple[Opened, protocol.Ready]:
         return greeted(self.host, self._open_link())

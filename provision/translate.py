@@ -342,14 +342,14 @@ def _inline(values: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str
 def _link(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     if "src" not in values:
         raise ProvisionError("`file` with `state: link` needs `src`", where=task.arguments.mark)
-    refused = sorted(set(values) - {"path", "src", "state"})
+    refused = sorted(set(values) - {"path", "src", "state", "force"})
     if refused:
         raise ProvisionError(
             f"`{refused[0]}` does not go with `state: link`",
             where=task.arguments.key_mark(refused[0]),
             hint="a link has no mode or owner of its own here, and never replaces data",
         )
-    return {"path": values["path"], "target": values["src"]}
+    return {"path": values["path"], "target": values["src"], "dangling": values.get("force", False)}
 
 
 def _without_source(task: Task, values: dict[str, Any]) -> dict[str, Any]:

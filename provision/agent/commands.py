@@ -111,7 +111,12 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
             found,
         )
     if done.returncode != 0:
-        raise Refusal("`%s` %s" % (program, _ending(done.returncode)), _tail(done.stderr or done.stdout), "", {**found, "msg": "non-zero return code"})
+        raise Refusal(
+            "`%s` %s" % (program, _ending(done.returncode)),
+            _tail(done.stderr or done.stdout),
+            "",
+            {**found, "msg": "non-zero return code"},
+        )
     return {**found, "msg": ""}
 
 

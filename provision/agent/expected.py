@@ -73,7 +73,10 @@ def _lines(planned: Optional[Dict[str, Any]], action: Optional[Dict[str, Any]]) 
     if action is None:
         return [head + ", and now there is nothing to do"]
     if planned is None:
-        return [head + ", and now it would be to %s" % action["verb"], *_diff(action.get("after"), action.get("before"))]
+        return [
+            head + ", and now it would be to %s" % action["verb"],
+            *_diff(action.get("after"), action.get("before")),
+        ]
     if planned["verb"] != action["verb"]:
         head += ", and now it would be to %s" % action["verb"]
     lines = [head]
@@ -92,6 +95,8 @@ def _diff(before: Optional[str], after: Optional[str]) -> List[str]:
     import difflib
 
     pair = [(text if text is not None else "(nothing there)").splitlines() for text in (before, after)]
-    lines = [line for line in difflib.unified_diff(pair[0], pair[1], lineterm="", n=0) if line[:2] not in ("--", "++", "@@")]
+    lines = [
+        line for line in difflib.unified_diff(pair[0], pair[1], lineterm="", n=0) if line[:2] not in ("--", "++", "@@")
+    ]
     cut = ["  " + line[:_WIDTH] for line in lines[:_LINES]]
     return cut + (["  … and %d more lines" % (len(lines) - _LINES)] if len(lines) > _LINES else [])

@@ -17,6 +17,8 @@ __all__ = ["Journal"]
 
 _LIMIT = 4 << 20
 """Bytes of the list of changes; a fuller one becomes `changes.1`, which goes when that happens again."""
+_ENTRY = ("name", "user", "cron_file", "env", "state")
+"""What tells a line of a crontab from others."""
 
 
 class Journal:
@@ -58,6 +60,10 @@ class Journal:
         line["status"] = result.status
         if isinstance(step.spec.get("lock"), str):
             line["lock"] = step.spec["lock"]
+        if isinstance(result.fields.get("sha256"), str):
+            line["sha256"] = result.fields["sha256"]
+        if step.resource == "cron":
+            line["entry"] = {key: step.spec[key] for key in _ENTRY if step.spec.get(key) is not None}
         self._append(json.dumps(line).encode() + b"\n")
 
     def _append(self, data: bytes) -> None:

@@ -46,6 +46,8 @@ class Pump:
         busy: Callable[[Optional[str]], None],
     ) -> None:
         run = {"run": str(hello.get("run", "")), "operator": str(hello.get("operator", ""))}
+        if hello.get("playbook"):
+            run["playbook"] = str(hello["playbook"])
         state = str(hello["state"])
         self._source = source
         self._outbox = Outbox(sink, os.path.join(state, "output"))

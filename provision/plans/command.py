@@ -20,6 +20,7 @@ from provision.events import Event, HostFailed, HostUnreachable, RunEnded
 from provision.execute import Job, execute
 from provision.listing import inventory_paths
 from provision.options import Shown, What, Where
+from provision.orphans import Orphans
 from provision.plans import inputs, keys
 from provision.plans.document import HostPlan, Plan, keyed, read, write
 from provision.plans.holding import Holding, moved
@@ -34,8 +35,11 @@ __all__ = ["applied", "keep", "listed", "made"]
 def made(job: Job, key: str, report: Report) -> tuple[dict[str, HostPlan], dict[str, Any]]:
     """Go through a job as a check, and give each host's part of a plan, with the rendered specs of all."""
     parts = {host: Making(plays, key) for host, plays in _plays_of(job).items()}
+    for host, around in job.held.items():
+        if isinstance(around, Orphans):
+            around.inner = parts[host]
     watching = _Watching(report)
-    execute(replace(job, held=parts, key=key), watching)
+    execute(replace(job, held={**parts, **job.held}, key=key), watching)
     hosts = {host: _whole(part.part(), watching.errors.get(host)) for host, part in parts.items()}
     specs: dict[str, Any] = {}
     for part in parts.values():
@@ -94,9 +98,7 @@ def applied(path: Path, *, allow_unknown: bool, where: Where, shown: Shown) -> i
         return 130
     nothing = HostPlan(incomplete="the plan has no such host")
     held = {
-        host: Holding(
-            plays, part := plan.hosts.get(host, nothing), key, moved(host, part, now.get(host, nothing), key)
-        )
+        host: Holding(plays, part := plan.hosts.get(host, nothing), key, moved(host, part, now.get(host, nothing), key))
         for host, plays in _plays_of(job).items()
     }
     tally: Tally = run_job(replace(job, held=held, key=key), shown)
@@ -128,7 +130,9 @@ def _selection(playbook: Path, sources: Sequence[Path], what: What, where: Where
         "strict": what.strict,
         "forward": what.forward,
         "force_handlers": what.force_handlers,
-        "extra_vars": [{"file": text[1:]} if text.startswith("@") else {"hash": keyed(text, key)} for text in where.extra_vars],
+        "extra_vars": [
+            {"file": text[1:]} if text.startswith("@") else {"hash": keyed(text, key)} for text in where.extra_vars
+        ],
     }
 
 
@@ -136,7 +140,9 @@ def _options(plan: Plan, path: Path, where: Where, key: str) -> tuple[What, Wher
     """The options that the plan was made with; raises ProvisionError where the command line says otherwise."""
     chosen = plan.selection
     sources = [Path(source) for source in chosen["inventory"]]
-    if where.inventory and [given.absolute() for given in where.inventory] != [Path(chosen["directory"], each) for each in sources]:
+    if where.inventory and [given.absolute() for given in where.inventory] != [
+        Path(chosen["directory"], each) for each in sources
+    ]:
         raise _fixed("-i", path)
     if where.limit is not None and where.limit != chosen["limit"]:
         raise _fixed("-l", path)

@@ -13,10 +13,10 @@ from provision.agent.shown import summed_up
 from provision.compile import Batch, Cursor, HostVariables, next_batch
 from provision.errors import ProvisionError
 from provision.events import StepEnded
+from provision.modules import INCLUDES
 from provision.outcome import PlannedStep
 from provision.plans.document import HostPlan, Planned, keyed
-from provision.modules import INCLUDES
-from provision.playbook import Play, Task, every
+from provision.playbook import Play, Task
 from provision.secret.known import clean
 from provision.secret.value import masked
 from provision.selection import answering, handlers_by_id
@@ -113,7 +113,7 @@ class Making:
             if verdict.result.step < 0 and verdict.message.startswith(KNOWN_AFTER):
                 why = clean(verdict.message.removeprefix(KNOWN_AFTER))
                 place, title = str(verdict.where), clean(verdict.title)
-                tasks = [task for task in every(play) if str(task.where) == place]
+                tasks = [task for task in play.tasks if str(task.where) == place]
                 kind = INCLUDE if not tasks or any(task.module in INCLUDES for task in tasks) else ""
                 self._steps.append(Planned(number, title, place, kind, status="skipped", unknown=why))
                 self._steps += _perhaps(play, number, tasks, title)

@@ -209,7 +209,7 @@ def total_lines(tally: Tally) -> Iterator[Line]:
     yield from rows
     sums = {
         word: sum(getattr(host, word) for host in tally.hosts.values())
-        for word in ("ok", "changed", "failed", "skipped")
+        for word in ("ok", "changed", "failed", "skipped", "rescued")
     }
     unreachable = sum(host.unreachable for host in tally.hosts.values())
     hosts = f"{len(tally.hosts)} host{'s' * (len(tally.hosts) != 1)}"
@@ -220,6 +220,7 @@ def total_lines(tally: Tally) -> Iterator[Line]:
         f"skipped {sums['skipped']}",
         f"failed {sums['failed']}",
     ]
+    parts += [f"rescued {sums['rescued']}"] if sums["rescued"] else []
     parts.append(f"unreachable {unreachable}")
     style = "red" if tally.exit_code else ("yellow" if sums["changed"] else "green")
     note = "  (simulated)" if tally.simulated else ""

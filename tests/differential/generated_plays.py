@@ -49,6 +49,7 @@ EXPRESSIONS = (
     "{{ flag }}",
     "{{ words }}",
     "{{ table.a | default(omit) }}",
+    "{{ outer | default('no loop') }}",
     "text",
 )
 CONDITIONS = (
@@ -129,7 +130,8 @@ def _touched(play: Play) -> dict[str, Any]:
 
 
 def _link(play: Play) -> dict[str, Any]:
-    return {"file": {"src": play.one_of(("sub", "{{ base }}/sub")), "dest": "{{ base }}/link", "state": "link"}}
+    options = {"src": play.one_of(("sub", "{{ base }}/sub")), "dest": "{{ base }}/link", "state": "link"}
+    return {"file": options | ({"src": "nowhere", "force": True} if play.chance(4) else {})}
 
 
 def _absent(play: Play) -> dict[str, Any]:
@@ -166,7 +168,9 @@ def _block_of_text(play: Play) -> dict[str, Any]:
 
 
 def _command(play: Play) -> dict[str, Any]:
-    return {"command": {"cmd": "touch {{ base }}/made", "creates": "{{ base }}/made"}}
+    if play.chance(2):
+        return {"command": {"cmd": "touch {{ base }}/made", "creates": "{{ base }}/made"}}
+    return {"command": "touch made", "args": {"chdir": "{{ base }}", "creates": "made"}}
 
 
 def _shell(play: Play) -> dict[str, Any]:
@@ -251,7 +255,9 @@ def _condition(play: Play, task: dict[str, Any]) -> None:
 
 
 def _loop(play: Play, task: dict[str, Any], word: str) -> None:
-    task["loop"] = play.one_of(("{{ words }}", ["x", "y"], "{{ records | map(attribute='name') | list }}", []))
+    items = play.one_of(("{{ words }}", ["x", "y"], "{{ records | map(attribute='name') | list }}", []))
+    kind = play.one_of(("loop", "with_items", "with_list"))
+    task[kind] = [items, "last"] if kind == "with_items" and play.chance(2) else items
     options = task[word]
     variable = "item"
     if play.chance(3):
@@ -294,7 +300,7 @@ def _until(play: Play) -> dict[str, Any]:
         "until": f"r{play.number}.stdout | trim | int >= {number}",
         "retries": 2,
         "delay": 0,
-        "ignore_errors": True,
+        "ignore_errors": play.chance(2),
     }
     play.registered.append(f"r{play.number}")
     return task
@@ -310,10 +316,17 @@ def _included(play: Play, depth: int) -> dict[str, Any]:
         task["vars"] = {"word": "included"}
     if play.chance(3):
         task["when"] = play.one_of(CONDITIONS)
-    if word == "include_tasks" and play.chance(3):
-        task["loop"] = ["p", "q"]
+    if word == "include_tasks" and play.chance(2):
+        task[play.one_of(("loop", "with_items"))] = play.one_of((["p", "q"], "{{ words }}", []))
         task["loop_control"] = {"loop_var": "outer"}
+        if "vars" in task:
+            task["vars"] = {"word": "{{ outer }}"}
     return task
+
+
+def _end_of_host(play: Play) -> dict[str, Any]:
+    """At the end of a host's part; only where a condition holds, else little would be seen."""
+    return {"name": play.name(), "meta": "end_host", "when": play.one_of(CONDITIONS[:10])}
 
 
 def _role(play: Play, depth: int) -> dict[str, Any]:
@@ -322,6 +335,8 @@ def _role(play: Play, depth: int) -> dict[str, Any]:
     task: dict[str, Any] = {"name": name, play.one_of(("include_role", "import_role")): {"name": role}}
     if play.chance(2):
         task["vars"] = {"word": "passed"}
+    if play.chance(3):
+        task["when"] = play.one_of(CONDITIONS)
     return task
 
 
@@ -349,6 +364,8 @@ def _tasks(play: Play, depth: int, least: int, most: int) -> list[dict[str, Any]
             tasks.append(_included(play, depth))
         elif kind == 9:
             tasks.append(_role(play, depth))
+        elif kind == 10 and play.chance(4):
+            tasks.append(_end_of_host(play))
         else:
             tasks.append(_block(play, depth))
     return tasks

@@ -39,7 +39,8 @@ BROKEN = [
 RIGHT = [
     ("playbook", "- {hosts: all, become: '{{ up }}', tasks: [{ansible.builtin.copy: {dest: /a, content: x}}]}"),
     ("playbook", "- {hosts: all, roles: [web, {role: db, port: 5432}], tasks: [{command: ls}]}"),
-    ("playbook", "- {import_playbook: other.yaml}"),
+    ("playbook", "- {import_playbook: other.yaml, vars: {a: 1}, when: a == 1, tags: x}"),
+    ("playbook", "- {hosts: all, tasks: [{command: ls, with_items: [a], args: {chdir: /}, loop_control: {pause: 1}}]}"),
     ("inventory", "gpu: {children: {a100: {hosts: {'a[01:04]': , b: {ansible_port: 22}}}}}"),
 ]
 

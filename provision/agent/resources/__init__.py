@@ -39,6 +39,7 @@ REGISTRY: Dict[str, str] = {
     "mounted": "mounted",
     "offboard": "offboard",
     "package": "package",
+    "prune": "prune",
     "reboot": "reboot",
     "replace": "replace",
     "service": "service",

@@ -202,7 +202,7 @@ def fields(spec: Spec, state: State) -> Dict[str, Any]:
     if state.text is not None:
         import hashlib
 
-        found["checksum"] = hashlib.sha1(state.text.encode("utf-8", "surrogateescape")).hexdigest()
+        found["checksum"] = hashlib.sha1(state.text.encode("utf-8", "surrogateescape")).hexdigest()  # noqa: S324
     return {**found, "sha256": state.sha256} if state.sha256 else found
 
 

@@ -17,7 +17,7 @@ from ..system import System
 from ..verify import made, traces
 from . import app, conda_env
 
-__all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
+__all__ = ["Spec", "State", "apply", "decide", "fields", "observe", "script_directory"]
 
 _MARK = "Made by provision"
 _PATIENCE = 10.0
@@ -55,7 +55,7 @@ def observe(spec: Spec, system: System) -> State:
     known = _roots(spec, system)
     roots = [root for root in known if not _shared(root, system)]
     apps = [
-        app.Spec(name=name, state="absent", script_directory=_script_directory(system, name, unit))
+        app.Spec(name=name, state="absent", script_directory=script_directory(system, name, unit))
         for name, unit in _units(system)
     ]
     environments = [
@@ -123,7 +123,7 @@ def _units(system: System) -> List[Tuple[str, str]]:
     return sorted(app_view.installed(system).items())
 
 
-def _script_directory(system: System, name: str, unit: str) -> Optional[str]:
+def script_directory(system: System, name: str, unit: str) -> Optional[str]:
     """Where the app's start script is, if it is one of ours: beside its directory, or where the journal names it."""
     script = "start_%s.sh" % name
     folders = [os.path.join(path, "bin") for path in _directory(unit)]

@@ -37,15 +37,18 @@ class State:
     environments: List[Dict[str, Any]]
     apps: List[Dict[str, Any]]
     paths: List[Dict[str, Any]]
+    crontab: List[Dict[str, Any]] = field(default_factory=list)
 
 
 def observe(spec: Spec, system: System) -> State:
     """Look."""
     from ..verify import made
 
-    return State(made.environments(system, spec.roots), made.applications(system), made.paths(system))
+    entries = made.crontab_entries(system)
+    return State(made.environments(system, spec.roots), made.applications(system), made.paths(system), entries)
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
-    """`environments`, `apps` and `paths`."""
-    return {"environments": state.environments, "apps": state.apps, "paths": state.paths}
+    """`environments`, `apps`, `paths` and `crontab`."""
+    found = {"environments": state.environments, "apps": state.apps, "paths": state.paths}
+    return {**found, "crontab": state.crontab}

@@ -43,5 +43,7 @@ def test_flow(tmp_path: Path, case: dict[str, Any]) -> None:
         assert [line for line in said if not line.startswith("in: ")] == case["said"]
     if "waits" in case:
         assert [batch.wait for batch in seen.batches if batch.steps or batch.wait] == case["waits"]
+    if "resets" in case:
+        assert [batch.resets for batch in seen.batches if batch.steps] == case["resets"]
     failed = seen.batches[-1].failed
     assert (failed.summary if failed else None) == case.get("failed")

@@ -11,8 +11,11 @@ from driven import driven, loaded
 
 from provision.compile import PlannedStep
 from provision.errors import ProvisionError
+from provision.inventory import load_inventory
 from provision.prompted import answered
+from provision.scopes import Run
 from provision.source import plain
+from provision.task_listing import hosts_of, tags_of, tasks_of
 
 CASES = yaml.safe_load(Path(__file__).with_name("loops.yaml").read_text(encoding="utf-8"))
 
@@ -109,3 +112,27 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
     ]
     with pytest.raises(ProvisionError, match="there is no terminal to ask on"):
         answered([play], {}, None)
+
+
+def test_what_a_playbook_holds_is_listed(tmp_path: Path) -> None:
+    tasks = "[{name: a, command: x, tags: [t, s]}, {name: b, command: x, tags: never}, {name: c, command: x}]"
+    play = loaded(tmp_path, f"- hosts: all\n  name: web\n  tasks: {tasks}\n")
+    run = Run(load_inventory([tmp_path / "hosts.yaml"]))
+    assert list(hosts_of([play], [("gpu-01",)])) == ["web (1 host)", "  gpu-01"]
+    assert list(tasks_of([play], run)) == ["web", "  a  [s, t]", "  c"]
+    assert list(tags_of([play])) == ["web: never, s, t"]
+
+
+def test_a_role_knows_who_took_it_in(tmp_path: Path) -> None:
+    files = {
+        "roles/outer/tasks/main.yaml": "- import_role: {name: inner}\n",
+        "roles/inner/tasks/main.yaml": '- set_fact: {x: "{{ ansible_parent_role_names }}"}\n',
+    }
+    seen = driven(loaded(tmp_path, "- hosts: all\n  roles: [outer]\n", files))
+    assert (seen.batches[-1].known or {})["x"] == ["outer"]
+
+
+def test_what_is_kept_back_is_shown_to_those_who_ask(tmp_path: Path) -> None:
+    play = loaded(tmp_path, "- hosts: all\n  tasks: [{debug: {msg: hi, verbosity: 2}}]\n")
+    assert driven(play, verbosity=2).verdicts == [("debug", "ok", "hi")]
+    assert driven(play, verbosity=1).verdicts == [("debug", "skipped", "Verbosity threshold not met.")]
