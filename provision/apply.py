@@ -19,7 +19,7 @@ from provision.extra_vars import extra_variables
 from provision.fleet_settings import settings
 from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
-from provision.options import Shown, What, Where
+from provision.options import FORMS, Shown, What, Where
 from provision.plans import is_plan
 from provision.playbook import Play
 from provision.preflight import check, environment_files
@@ -27,11 +27,12 @@ from provision.report.choose import reporting
 from provision.report.tally import Tally
 from provision.roles import load_playbook
 from provision.scopes import Run
+from provision.source import nearest
 from provision.target import Login
 from provision.translate import Translator
 from provision.variant_files import uses
 
-__all__ = ["apply", "confirmed", "load_job", "login", "plan", "run_job"]
+__all__ = ["apply", "confirmed", "load_job", "login", "plan", "plan_file", "run_job"]
 
 
 def apply(
@@ -85,8 +86,9 @@ def _pruned(job: Job, where: Where, shown: Shown, yes: bool) -> int:
 
 def _saved(path: Path, check: bool, what: What, where: Where, shown: Shown, allow_unknown: bool) -> int:
     if check or what != What():
+        given = "`--check` and `--prune`" if check else "options that choose tasks"
         raise ProvisionError(
-            f"`{path}` is a plan: {'`--check` and `--prune`' if check else 'options that choose tasks'} cannot be given with it",
+            f"`{path}` is a plan: {given} cannot be given with it",
             cause="the plan says what is done",
             hint="leave them away, or make another plan",
         )
@@ -96,10 +98,10 @@ def _saved(path: Path, check: bool, what: What, where: Where, shown: Shown, allo
     return applied(path, allow_unknown=allow_unknown, where=where, shown=shown)
 
 
-def plan(
-    playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, shown: Shown, out: Path | None = None
-) -> int:
-    """`provision plan`: its exit code. `out`: the plan is also written to that file."""
+def plan(playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, shown: Shown) -> int:
+    """`provision plan`: its exit code. Where `shown.output` is no form but a file, the plan is also written to it."""
+    out = plan_file(shown.output)
+    shown = replace(shown, output="text") if out else shown
     from provision import prune
 
     job = _checking(load_job("plan", playbook, what, where))
@@ -111,6 +113,16 @@ def plan(
     if detailed_exitcode and tally.exit_code == 0:
         return 2 if tally.changes else 0
     return tally.exit_code
+
+
+def plan_file(output: str) -> Path | None:
+    """The file that `-o` names, None where it is a form; raises ProvisionError for what is nearly one."""
+    if output in FORMS:
+        return None
+    near = nearest(output, set(FORMS))
+    if near and "." not in output and "/" not in output:
+        raise ProvisionError(f"`-o {output}` is no form of output", hint=f"{near}; a file has a `.` or `/` in its name")
+    return Path(output)
 
 
 def look(playbook: Path, what: What, where: Where, *, hosts: bool, tasks: bool, tags: bool) -> int:
@@ -133,6 +145,27 @@ def look(playbook: Path, what: What, where: Where, *, hosts: bool, tasks: bool, 
     lines += task_listing.tasks_of(plays, run) if tasks else ()
     lines += task_listing.tags_of(plays) if tags else ()
     print("\n".join(lines))
+    return 0
+
+
+def explain(playbook: Path, asked: tuple[str, str], what: What, where: Where, shown: Shown, *, check: bool) -> int:
+    """`--explain HOST TASK`: says why a task would run on a host, and where its variables come from; contacts no host.
+
+    Raises ProvisionError(s) for a form of output that it does not have, a host or a task that is not there.
+    """
+    # imported here: a start without it does without
+    from provision.explain.command import tell
+
+    if shown.output not in ("text", "json"):
+        raise ProvisionError(f"`--explain` has no output `{shown.output}`", hint="it has `text` and `json`")
+    if is_plan(playbook):
+        raise ProvisionError(f"`{playbook}` is a plan", hint="`--explain` is for the playbook that it was made of")
+    inventory = load_inventory(inventory_paths(where))
+    plays = load_playbook(playbook).plays
+    hosts = [tuple(inventory.select(play.hosts, where.limit, where=play.where, empty=True)) for play in plays]
+    extra, tags, skipped = extra_variables(where.extra_vars), _words(what.tags), _words(what.skip_tags)
+    run = Run(inventory, extra=extra, tags=tags, skip_tags=skipped, check=check, become=where.become, limit=where.limit)
+    tell(plays, hosts, run, asked, as_document=shown.output == "json")
     return 0
 
 
@@ -187,7 +220,12 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
     files, meant = environment_files(plays, run, hosts_of), uses(plays, run, hosts_of)
     locks = prepared(files, known, uses=meant, strict=what.strict, report=_say)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
-    return Job(command, tuple(plays), hosts, run, login(where), where.forks, playbook=playbook.name)
+    return Job(command, tuple(plays), hosts, run, login(where), where.forks, playbook=_named(playbook))
+
+
+def _named(playbook: Path) -> str:
+    """How hosts remember a playbook: with its project, but not where on this machine that is."""
+    return "/".join(playbook.resolve().parts[-3:])
 
 
 def _prompted(plays: Sequence[Play], run: Run) -> Sequence[Play]:

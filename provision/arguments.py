@@ -110,11 +110,11 @@ def _unknown_meta(text: str, where: Mark) -> ProvisionError:
     from provision import ansible_names
 
     if refused := ansible_names.meta(text):
-        return ProvisionError(
-            f"`meta: {text}` is not supported", where=where, cause=refused.why, hint=refused.instead
-        )
+        return ProvisionError(f"`meta: {text}` is not supported", where=where, cause=refused.why, hint=refused.instead)
     known = ", ".join(f"`{name}`" for name in modules.META)
-    return ProvisionError(f"`meta` does not know `{text}`", where=where, hint=nearest(text, set(modules.META)) or f"these are: {known}")
+    return ProvisionError(
+        f"`meta` does not know `{text}`", where=where, hint=nearest(text, set(modules.META)) or f"these are: {known}"
+    )
 
 
 def _limits(word: str, arguments: Mapping) -> Iterator[ProvisionError]:

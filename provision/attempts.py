@@ -73,7 +73,10 @@ def breaks(task: Task, own: Mapping[str, Any], scopes: Scopes) -> bool:
 
 
 def counted(task: Task, outcome: Outcome, attempt: int, scopes: Scopes) -> Outcome | None:
-    """A task, or an item, that was decided here, with its attempts counted; None where another one follows."""
+    """A task, or an item, that was decided here, with its attempts counted; None where another one follows.
+
+    In a check none does: nothing that is waited for comes about.
+    """
     if not (task.until or task.retries is not None) or not outcome.asked:
         return outcome
     (asked,) = outcome.asked
@@ -82,7 +85,7 @@ def counted(task: Task, outcome: Outcome, attempt: int, scopes: Scopes) -> Outco
         return outcome
     values["attempts"] = attempt
     own = {**outcome.facts, **({task.register: values} if task.register else {}), **asked.names}
-    done = reached(task, values, own, scopes)
+    done = scopes.host.run.check or reached(task, values, own, scopes)
     if not done and attempt <= retries(task, scopes):
         return None
     if not done:

@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 
 from provision import __version__
 from provision.errors import ProvisionError
-from provision.options import SHOWN, WHAT, Shown, What, Where
+from provision.options import SHOWN, WHAT, Shown, ShownOfPlan, What, Where
 
 __all__ = ["app", "main"]
 
@@ -36,6 +36,7 @@ def apply(
     yes: Annotated[bool, Parameter(("--yes", "-y"), group=WHAT, negative="")] = False,
     allow_unknown: Annotated[bool, Parameter("--allow-unknown", group=WHAT, negative="")] = False,
     prune: Annotated[bool, Parameter("--prune", group=WHAT, negative="")] = False,
+    explain: Annotated[tuple[str, str] | None, Parameter("--explain", group=SHOWN)] = None,
     what: What = What(),
     where: Where = Where(),
     shown: Shown = Shown(),
@@ -47,7 +48,7 @@ def apply(
     Parameters
     ----------
     playbook
-        The playbook's file, or a plan that `provision plan --out` wrote: then just that is done, unasked.
+        The playbook's file, or a plan that `provision plan -o FILE` wrote: then just that is done, unasked.
     check
         Only say what would change (the same as `provision plan`).
     yes
@@ -56,9 +57,13 @@ def apply(
         Of a saved plan, also do the steps that are known after apply only.
     prune
         Afterwards remove what provision made and the playbook no longer names, once it is shown; data stays.
+    explain
+        HOST TASK: only say why a task would run there or not, and where its variables come from; no host is contacted.
     """
     from provision import apply as stages
 
+    if explain is not None:
+        return stages.explain(playbook, explain, what, where, shown, check=check)
     return stages.apply(
         playbook,
         check=check,
@@ -76,14 +81,14 @@ def plan(
     playbook: Path,
     *,
     detailed_exitcode: Annotated[bool, Parameter("--detailed-exitcode", group=SHOWN, negative="")] = False,
-    out: Annotated[Path | None, Parameter("--out", group=WHAT)] = None,
     list_hosts: Annotated[bool, Parameter("--list-hosts", group=SHOWN, negative="")] = False,
     list_tasks: Annotated[bool, Parameter("--list-tasks", group=SHOWN, negative="")] = False,
     list_tags: Annotated[bool, Parameter("--list-tags", group=SHOWN, negative="")] = False,
     syntax_check: Annotated[bool, Parameter("--syntax-check", group=SHOWN, negative="")] = False,
+    explain: Annotated[tuple[str, str] | None, Parameter("--explain", group=SHOWN)] = None,
     what: What = What(),
     where: Where = Where(),
-    shown: Shown = Shown(),
+    shown: ShownOfPlan = ShownOfPlan(),
 ) -> int:
     """Say what `apply` would change, with diffs of files and the packages that environments would gain and lose.
 
@@ -93,8 +98,6 @@ def plan(
         The playbook's file.
     detailed_exitcode
         Exit with 0 when there is nothing to do and with 2 when there are changes.
-    out
-        Also write the plan to this file, for `provision apply FILE`.
     list_hosts
         Only list the hosts of each play; no host is contacted.
     list_tasks
@@ -103,12 +106,16 @@ def plan(
         Only list the tags of each play; no host is contacted.
     syntax_check
         Only check words and names; no host is contacted.
+    explain
+        HOST TASK: only say why a task would run there or not, and where its variables come from; no host is contacted.
     """
     from provision import apply as stages
 
+    if explain is not None:
+        return stages.explain(playbook, explain, what, where, shown, check=True)
     if list_hosts or list_tasks or list_tags or syntax_check:
         return stages.look(playbook, what, where, hosts=list_hosts, tasks=list_tasks, tags=list_tags)
-    return stages.plan(playbook, detailed_exitcode=detailed_exitcode, what=what, where=where, shown=shown, out=out)
+    return stages.plan(playbook, detailed_exitcode=detailed_exitcode, what=what, where=where, shown=shown)
 
 
 @app.command

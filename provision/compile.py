@@ -175,6 +175,9 @@ class _Compiler:
         except Elsewhere as error:
             return Batch(behind=error.host, again=True), self.before
         self.settled, self.known = self.position, dict(self.dynamic)
+        if self.host.halted and failed is None:
+            # a block's `always` would have followed; the failure counts without it
+            failed = next((broken.error for broken in self.cursor.blocks.values() if broken.error), None)
         if (failed or self.host.halted) and not self.winds_up(failed):
             return self.batch(failed=failed or self.cursor.ending, done=True)
         while True:
@@ -438,7 +441,7 @@ class _Compiler:
         own = {**({task.register: values} if task.register else {}), **asked.names}
         if trying.item + 1 < items and not breaks(task, own, self.scopes):
             self.move(trying=replace(trying, item=trying.item + 1, attempt=1))
-            self.wait += pause(task, self.scopes)
+            self.wait += 0.0 if self.host.run.check else pause(task, self.scopes)
             return None
         self.move(trying=None)
         if task.register:
@@ -588,7 +591,9 @@ class _Compiler:
         failed = None
         notified = dict.fromkeys(self.cursor.notified)
         trying = self.cursor.trying
-        stopped, undone, unrun = None, [], []
+        stopped: Awaited | None = None
+        undone: list[Mapping[str, tuple[Any, ...]]] = []
+        unrun: list[str] = []
         for awaited in self.cursor.awaited:
             if trying is not None:
                 failed = self.settle_attempt(awaited, trying, results, notified)
@@ -665,7 +670,8 @@ class _Compiler:
             if task.changed_when or task.failed_when:
                 scope = self.scopes.inner(task, self.own(awaited, asked, values))
                 result = judge(task, result, values, scope)
-            done = reached(task, values, self.own(awaited, asked, values), self.scopes)
+            # in a check nothing that is waited for comes about
+            done = awaited.check or reached(task, values, self.own(awaited, asked, values), self.scopes)
             more = trying.attempt <= retries(task, self.scopes)
         except ProvisionError as wrong:
             return self.keeps(_with_task(wrong, task), task, values)

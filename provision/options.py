@@ -13,11 +13,13 @@ from cyclopts import Group, Parameter
 
 from provision.agent.record import record
 
-__all__ = ["SHOWN", "WHAT", "WHERE", "Inventories", "Shown", "What", "Where", "WhereOfLogs"]
+__all__ = ["FORMS", "SHOWN", "WHAT", "WHERE", "Inventories", "Shown", "ShownOfPlan", "What", "Where", "WhereOfLogs"]
 
 WHERE = Group("Where", sort_key=1)
 WHAT = Group("What", sort_key=2)
 SHOWN = Group("Shown", sort_key=3)
+FORMS = ("text", "json", "jsonl", "junit")
+"""Forms of standard output."""
 
 
 @Parameter(name="*")
@@ -94,6 +96,15 @@ class Shown:
     """Show steps that were right and the output of commands; twice: also what connections and batches took."""
     profile: Annotated[bool, Parameter("--profile", group=SHOWN, negative="")] = False
     """Name the ten slowest tasks and hosts at the end."""
+
+
+@Parameter(name="*")
+@record(frozen=True, kw_only=True)
+class ShownOfPlan(Shown):
+    """What is shown, and how; `-o` may also name a file that the plan is written to."""
+
+    output: Annotated[str, Parameter(("--output", "-o"), group=SHOWN)] = "text"  # type: ignore[assignment]
+    """Form of standard output (text, json, jsonl, junit), or a file for the plan: `provision apply FILE` does it."""
 
 
 @Parameter(name="*")

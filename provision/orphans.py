@@ -29,6 +29,7 @@ __all__ = ["Orphan", "Orphans", "found"]
 _KEYS = ("path", "dest", "name", "user", "cron_file", "root", "state")
 _MAKERS = frozenset(("app", "conda_env", "copy", "cron", "file", "get_url", "git", "link", "template", "unarchive"))
 """Words of tasks that name what may be on the list of what was made."""
+_DATA = {"checkout": "a checkout may hold work", "other": "it is no file, link or directory"}
 
 
 @record(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Orphan:
     """One thing. `kind`: app, environment, file, link, directory, checkout or crontab; `what` is its path or name.
 
     `step` made it, as far as it is known; `sha256` is what was written to a file, `entry` are the options of a line of
-    a crontab.
+    a crontab. `stays` says why it is not taken away, "" where the host may do that.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Orphan:
     step: str = ""
     sha256: str = ""
     entry: tuple[tuple[str, Any], ...] = ()
+    stays: str = ""
 
 
 class Orphans:
@@ -138,7 +140,10 @@ class Orphans:
         elif task.module == "conda_env":
             # its name may stand in its file only
             self._named.absent |= {("environment", name)} if name else set()
-            self.unclear = self.unclear or ("" if name else f'task "{task.title}" was skipped, and names no environment')
+            if not name:
+                self.unclear = (
+                    f'task "{task.title}" ({task.where}) was skipped, and the name of its environment is not known'
+                )
         elif task.module == "cron":
             self._entries.add(_entry_key(values))
 
@@ -160,25 +165,30 @@ def _entry_key(values: Mapping[str, Any]) -> tuple[str, str, str]:
     return str(values.get("name", "")), str(values.get("user") or ""), str(values.get("cron_file") or "")
 
 
-def found(
-    made: Mapping[str, Any], named: Named, entries: set[tuple[str, str, str]], playbook: str
-) -> Iterator[Orphan]:
+def found(made: Mapping[str, Any], named: Named, entries: set[tuple[str, str, str]], playbook: str) -> Iterator[Orphan]:
     """What of `verify_made`'s fields no play names; what another playbook made is none. Pure."""
     for one in _ours(made.get("apps"), playbook):
         if one["name"] not in named.apps and ("app", one["name"]) not in named.absent:
-            yield Orphan("app", str(one["name"]))
+            yield Orphan("app", str(one["name"]), stays=_stays(one))
     for one in _ours(made.get("environments"), playbook):
         root, name = str(one["root"]), str(one["name"])
         if (root, name) not in named.environments and ("environment", name) not in named.absent:
-            yield Orphan("environment", f"{root}/envs/{name}")
+            yield Orphan("environment", f"{root}/envs/{name}", stays=_stays(one))
     for one in _ours(made.get("crontab"), playbook):
         if _entry_key(one) not in entries:
             entry = tuple((key, one[key]) for key in ("name", "user", "cron_file", "env") if key in one)
-            yield Orphan("crontab", str(one["name"]), str(one.get("step", "")), entry=entry)
+            yield Orphan("crontab", str(one["name"]), str(one.get("step", "")), entry=entry, stays=_stays(one))
     paths = [one for one in _ours(made.get("paths"), playbook) if str(one["path"]) not in named.paths]
     for one in sorted(paths, key=lambda each: (-str(each["path"]).count("/"), str(each["path"]))):
         if not _within(str(one["path"]), named):
-            yield Orphan(_kind(one), str(one["path"]), str(one.get("step", "")), str(one.get("sha256", "")))
+            kind, digest = _kind(one), str(one.get("sha256", ""))
+            yield Orphan(kind, str(one["path"]), str(one.get("step", "")), digest, stays=_stays(one, kind))
+
+
+def _stays(one: Mapping[str, Any], kind: str = "") -> str:
+    if not one.get("playbook"):
+        return "it is not known which playbook made it"
+    return _DATA.get(kind, "")
 
 
 def _ours(told: Iterable[Mapping[str, Any]] | None, playbook: str) -> Iterator[Mapping[str, Any]]:

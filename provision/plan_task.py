@@ -49,6 +49,7 @@ from provision.variables import Registered, Scope
 
 __all__ = [
     "ARGUMENT_WORDS",
+    "SECRET_OPTIONS",
     "becomes",
     "flip",
     "may_use",
@@ -61,7 +62,7 @@ MAX_ITEMS = 10_000
 _SHOWN = 60
 ARGUMENT_WORDS = {"command": ("argv", "cmd"), "shell": ("cmd",)}
 """Options that every user of a host can read while the command runs."""
-_SECRET_OPTIONS = frozenset(("password", "url_password", "passphrase", "login_password"))
+SECRET_OPTIONS = frozenset(("password", "url_password", "passphrase", "login_password"))
 """Options whose values are secrets, wherever they come from."""
 _NOT_IN_CHECK = "a check does not ask"
 
@@ -381,7 +382,7 @@ class _Planner:
         for key, value in task.arguments.items():
             scope.touched = False
             values[key] = scope.render(value)
-            if values[key] and (key == "secrets" or (key in _SECRET_OPTIONS and values[key] != OMIT)):
+            if values[key] and (key == "secrets" or (key in SECRET_OPTIONS and values[key] != OMIT)):
                 values[key] = _learned(values[key])
                 sensitive = sensitive or bool(values[key])
             sensitive = sensitive or scope.touched or holds_secret(values[key])

@@ -26,8 +26,6 @@ from provision.session import NextBatch
 
 __all__ = ["prune", "said", "unjudged", "watched"]
 
-_STAYS = {"checkout": "it stays: a checkout may hold work", "other": "it stays: it is no file, link or directory"}
-
 
 def unjudged(job: Job) -> str:
     """Why no host of a run can be judged, "" where they can."""
@@ -60,7 +58,8 @@ def said(looks: Mapping[str, Orphans]) -> Iterator[str]:
 
 def prune(looks: Mapping[str, Orphans], where: Where, *, yes: bool) -> int:
     """Take away what the looks found, once it is shown and agreed to; the exit code."""
-    wanted = {host: spec for host, look in looks.items() if (spec := _spec(look.found()))}
+    going = {host: [each for each in look.found() if not each.stays] for host, look in looks.items()}
+    wanted = {host: _spec(orphans) for host, orphans in going.items() if orphans}
     if not wanted:
         return 0
     hosts = host_names(list(wanted), len(looks))
@@ -74,12 +73,12 @@ def prune(looks: Mapping[str, Orphans], where: Where, *, yes: bool) -> int:
 
 def _line(orphan: Orphan) -> str:
     made = f', made by "{orphan.step}"' if orphan.step else ""
-    stays = f"; {_STAYS[orphan.kind]}" if orphan.kind in _STAYS else ""
+    stays = f"; it stays: {orphan.stays}" if orphan.stays else ""
     return f"orphan: {orphan.kind} {orphan.what}{made}{stays}"
 
 
 def _spec(orphans: Sequence[Orphan]) -> dict[str, Any]:
-    """The spec of `prune`, empty where nothing may go."""
+    """The spec of `prune`."""
     lists = {"link": "links", "directory": "directories", "app": "apps", "environment": "environments"}
     spec: dict[str, Any] = {
         "files": {orphan.what: orphan.sha256 for orphan in orphans if orphan.kind == "file"},
@@ -138,4 +137,5 @@ def _done(event: StepEnded) -> Iterator[str]:
 def _failed(event: StepEnded) -> Iterator[str]:
     if event.result.status == "failed":
         error = event.result.error or {}
-        yield str(ProvisionError(str(error.get("summary")), cause=str(error.get("cause") or ""), hint=str(error.get("hint") or "")))
+        cause, hint = str(error.get("cause") or ""), str(error.get("hint") or "")
+        yield str(ProvisionError(str(error.get("summary")), cause=cause, hint=hint))

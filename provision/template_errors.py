@@ -46,7 +46,10 @@ def syntax(error: jinja2.TemplateSyntaxError, template: Template) -> ProvisionEr
 
 
 def unknown_word(kind: str, name: str, line: int, template: Template) -> ProvisionError:
-    """The error that a filter, test or lookup (`kind`) does not exist, or is refused; `line` counts in the template."""
+    """The error that a filter, test, lookup or statement (`kind`) does not exist, or is refused.
+
+    `line` counts in the template.
+    """
     where = _line(template, line, name)
     if name in REFUSED[kind]:
         return ProvisionError(

@@ -19,6 +19,12 @@ __all__ = ["MARKED", "NamesOf", "facts_in", "mark_lookups", "unknown_words"]
 _LOOKUPS = ("lookup", "query", "q")
 _BY_NAME = {"map": "filter", "select": "test", "reject": "test", "selectattr": "test", "rejectattr": "test"}
 """Filters that are given another filter, or a test, by name."""
+_OF_OTHER_FILES: dict[type[nodes.Node], str] = {
+    nodes.Extends: "extends",
+    nodes.FromImport: "import",
+    nodes.Import: "import",
+    nodes.Include: "include",
+}
 MARKED = "names_in_arguments"
 
 
@@ -63,7 +69,9 @@ def facts_in(origins: Iterable[str]) -> Iterator[str]:
 
 
 def unknown_words(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
-    """Filters, tests and lookups that do not exist: kind, name and line."""
+    """Filters, tests and lookups that do not exist, and statements that read other files: kind, name and line."""
+    for other in tree.find_all(tuple(_OF_OTHER_FILES)):
+        yield "statement", _OF_OTHER_FILES[type(other)], other.lineno
     for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call)):
         if isinstance(node, nodes.Filter):
             yield from _missing("filter", node.name, node.lineno)

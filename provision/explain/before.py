@@ -5,7 +5,7 @@ Pure: of plays, variables and stored facts. A name that only the run can give a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import field, replace
 from typing import Any
 
@@ -14,15 +14,16 @@ from provision.agent.record import record
 from provision.clashes import UNKNOWN, item_scopes
 from provision.included_vars import names_known
 from provision.modules import INCLUDES
-from provision.playbook import Play, Section, Task
+from provision.playbook import Play, Task
 from provision.scopes import INCLUDED, HostVariables, Scopes
 from provision.selection import selected
 from provision.settle import CONDITION_FALSE, skipped_fields
 from provision.source import Template
 from provision.variables import Layer, Pending, Registered
 
-__all__ = ["Before", "fate", "tasks_of"]
+__all__ = ["Before"]
 
+_ENDING = ("end_host", "end_play", "end_batch")
 _GIVING = ("set_fact", "include_vars", "setup")
 
 
@@ -41,11 +42,18 @@ def tasks_of(task: Task, scopes: Scopes) -> tuple[Task, ...]:
 def _loaded(task: Task, scopes: Scopes) -> Iterator[Task]:
     assert task.load is not None
     try:
-        names = [str(scope.render(task.arguments["file"])) for scope in item_scopes(task, scopes)]
+        key = "name" if task.module == "include_role" else "file"
+        names = [str(scope.render(task.arguments[key])) for scope in item_scopes(task, scopes)]
     except UNKNOWN:
         return
     for name in dict.fromkeys(names):
         yield from task.load(name)
+
+
+def _below(task: Task, scopes: Scopes) -> Iterator[Task]:
+    for inner in tasks_of(task, scopes):
+        yield inner
+        yield from _below(inner, scopes)
 
 
 def fate(task: Task, scopes: Scopes) -> bool | None:
@@ -63,42 +71,46 @@ def fate(task: Task, scopes: Scopes) -> bool | None:
     return known
 
 
+Visit = Callable[[Task, Scopes], None]
+
+
 @record(slots=True)
 class Before:
     """What was set on one host so far; `by` says by which task."""
 
     values: dict[str, Any] = field(default_factory=dict)
     by: dict[str, Task] = field(default_factory=dict)
+    ended: list[tuple[Task, bool]] = field(default_factory=list)
+    """The tasks that end the play at hand, and whether they surely run."""
 
-    def play(self, play: Play, host: HostVariables, until: Task | None = None) -> Scopes:
-        """Go through a play to its end, or up to a task; gives the scopes of the host there."""
+    def play(self, play: Play, host: HostVariables, visit: Visit) -> None:
+        """Go through a play; each task is visited with the scopes that it sees, handlers last."""
         scopes = Scopes(play, host, self.values)
+        self.ended.clear()
         for section in play.sections:
-            if self._section(section, scopes, until):
-                return scopes
+            for task in section.tasks:
+                self._task(task, scopes, True, visit)
             for handler in play.handlers:
-                if handler.register:
+                if handler.register and handler.register not in self.values:
                     self._pending(handler.register, handler)
             scopes.changed()
-        return scopes
+        for handler in play.handlers:
+            self._task(handler, scopes, None, visit)
 
-    def _section(self, section: Section, scopes: Scopes, until: Task | None) -> bool:
-        return any(self._task(task, scopes, True, until) for task in section.tasks)
-
-    def _task(self, task: Task, scopes: Scopes, runs: bool | None, until: Task | None) -> bool:
-        """Whether the task, or one in it, is the one where this ends."""
-        if until is not None and task.where == until.where and task.key == until.key:
-            return True
+    def _task(self, task: Task, scopes: Scopes, runs: bool | None, visit: Visit) -> None:
+        visit(task, scopes)
         if not selected(task, scopes.host.run):
-            return False
+            for inner in _below(task, scopes):
+                visit(inner, scopes)
+            return
         known = fate(task, scopes)
         runs = False if runs is False or known is False else known if runs else None
-        inside = tasks_of(task, scopes)
-        if any(self._task(inner, scopes, runs, until) for inner in inside):
-            return True
+        for inner in tasks_of(task, scopes):
+            self._task(inner, scopes, runs, visit)
         self._sets(task, scopes, runs)
+        if task.module == "meta" and task.arguments.get("free_form") in _ENDING and runs is not False:
+            self.ended.append((task, bool(runs)))
         scopes.changed()
-        return False
 
     def _sets(self, task: Task, scopes: Scopes, runs: bool | None) -> None:
         if task.module in _GIVING and runs is not False:

@@ -14,12 +14,12 @@ from provision.agent.record import record
 from provision.errors import ProvisionError
 from provision.playbook import Task
 from provision.prompted import LABEL as ASKED
-from provision.render import KnownAfterApply, Renderer, Unsettled
+from provision.render import KnownAfterApply, NamesOf, Renderer, Unsettled
 from provision.secret.value import HIDDEN, holds, is_secret, masked
 from provision.source import Template
 from provision.variables import Layer, Origin, Pending, Scope
 
-__all__ = ["HIDDEN_BEHIND", "Name", "Names", "read_by"]
+__all__ = ["HIDDEN_BEHIND", "Name", "Names", "read_by", "read_of"]
 
 HIDDEN_BEHIND = ("magic variables", "facts", "the role")
 """Layers whose values are no secrets, wherever they are used."""
@@ -50,11 +50,14 @@ def read_by(value: Any, renderer: Renderer) -> dict[str, bool]:
     """The names that templates in a value read, and whether each must have a value; raises ProvisionError."""
     found: dict[str, bool] = {}
     for template in _templates(value):
-        names = renderer.check(template)
-        for name in sorted(names.origins):
-            base = name.partition(".")[0]
-            found[name] = found.get(name, False) or base in names.needed
+        for name, must in read_of(renderer.check(template)).items():
+            found[name] = found.get(name, False) or must
     return found
+
+
+def read_of(names: NamesOf) -> dict[str, bool]:
+    """As `read_by`, of what was found in one template."""
+    return {name: name.partition(".")[0] in names.needed for name in sorted(names.origins)}
 
 
 def _templates(value: Any) -> Iterator[Template]:
@@ -134,7 +137,11 @@ class Names:
         raw = layer.values[base]
         origins = self._origins(base, layer)
         if type(raw) is Pending:
-            return Name(name, "later", why=self._pending(base, layer), origins=origins, reads=self._made_of(base, layer))
+            return Name(
+                name, "later", why=self._pending(base, layer), origins=origins, reads=self._made_of(base, layer)
+            )
+        if base in self.scope.secrets or is_secret(raw):
+            return Name(name, "secret", HIDDEN, origins=origins, reads=self._made_of(base, layer, True))
         try:
             reads = self._made_of(base, layer)
             value = self.scope.find(base)
@@ -145,7 +152,7 @@ class Names:
             return Name(name, "later", why=self.facts or "not among the stored facts", origins=origins)
         except ProvisionError as error:
             return Name(name, "wrong", why=error.summary, origins=origins, reads=self._made_of(base, layer, True))
-        if base in self.scope.secrets or is_secret(raw) or type(value) is not str and _all_secret(value) or _is(value):
+        if _all_secret(value):
             return Name(name, "secret", HIDDEN, origins=origins, reads=reads)
         if name in _WHOLE:
             return Name(name, "known", None, "all of them", origins)
@@ -161,7 +168,7 @@ class Names:
         return Name(name, "undefined", why=f"looked for in {self.scope.looked()}")
 
     def _origins(self, name: str, layer: Layer) -> tuple[Origin, ...]:
-        first, *others = self.scope.origins(name)
+        first, *others = dict.fromkeys(self.scope.origins(name))  # a role's defaults are there for others as well
         if layer.host and name in self.by and layer.label == _SET:
             first = Origin(f"{_verb(self.by[name], name)} {_said(self.by[name])}", self.by[name].where)
         return (first, *others)
@@ -205,11 +212,9 @@ def _inside(value: Any, rest: str) -> Any:
     return value[rest] if isinstance(value, Mapping) else value
 
 
-def _is(value: Any) -> bool:
-    return isinstance(value, str) and holds(value)
-
-
 def _all_secret(value: Any) -> bool:
-    """Whether a list or mapping holds nothing but secrets."""
+    """Whether a value is a secret, or a list or mapping of nothing else."""
+    if isinstance(value, str):
+        return holds(value)
     items = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else []
     return bool(items) and all(holds(item) for item in items)

@@ -140,6 +140,7 @@ _RUNS = "it would run a program on this machine while a template is rendered; us
 _FETCHES = "it would reach the network while a template is rendered; use `uri` or `get_url`"
 _READS_FILES = "it would look at this machine, not at the host; register what `stat` says of the host"
 _VAULT = "secrets are kept in whole files or `!vault` values"
+_ONE_FILE = "a template is one file here; write macros in the file that uses them"
 _ADDRESSES = "it comes with a collection, `ansible.utils`, and a library of its own"
 
 REFUSED: dict[str, dict[str, str]] = {
@@ -175,6 +176,11 @@ REFUSED: dict[str, dict[str, str]] = {
         "random_choice": "use the filter `random`",
         "unvault": _VAULT,
         "url": _FETCHES,
+    },
+    "statement": {
+        "extends": _ONE_FILE,
+        "import": _ONE_FILE,
+        "include": "a template is one file here; use `{{ lookup('template', …) }}`",
     },
 }
 """Ansible's names that are known and refused, each with the reason."""

@@ -1,4 +1,4 @@
-"""Saved plans: what `plan --out FILE` writes, and how `apply FILE` keeps to it.
+"""Saved plans: what `plan -o FILE` writes, and how `apply FILE` keeps to it.
 
 Here is only how a plan is told from a playbook, as every `apply` asks that.
 """

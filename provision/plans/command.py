@@ -1,4 +1,4 @@
-"""The stages of `plan --out FILE` and `apply FILE`: check, look, write; read, look again, compare, apply.
+"""The stages of `plan -o FILE` and `apply FILE`: check, look, write; read, look again, compare, apply.
 
 A host is looked at twice before it is touched: by the check whose result is compared with the plan, and by each step
 right before it acts, which the host does by itself.

@@ -23,7 +23,7 @@ __all__ = ["VERSION", "HostPlan", "Plan", "Planned", "keyed", "read", "write"]
 
 VERSION = 1
 _MOST = 1 << 30
-_AGAIN = "make it again with `provision plan PLAYBOOK --out FILE`"
+_AGAIN = "make it again with `provision plan PLAYBOOK -o FILE`"
 
 
 @record(frozen=True, slots=True)

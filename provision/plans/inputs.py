@@ -30,7 +30,7 @@ def refuse_changed(inputs: Mapping[str, str], playbook: str) -> None:
             ProvisionError(
                 f"`{path}` has changed since the plan was made",
                 cause="it is gone" if now is None else f"its SHA-256 was {inputs[path][:16]}…, and is {now[:16]}…",
-                hint=f"make a new plan: provision plan {playbook} --out FILE",
+                hint=f"make a new plan: provision plan {playbook} -o FILE",
             )
             for path, now in changed
         )
@@ -43,7 +43,7 @@ def refuse_new(inputs: Mapping[str, str], now: Iterable[str], playbook: str) -> 
         ProvisionError(
             f"`{path}` is new since the plan was made",
             cause="the plan was made without it",
-            hint=f"make a new plan: provision plan {playbook} --out FILE",
+            hint=f"make a new plan: provision plan {playbook} -o FILE",
         )
         for path in now
         if path not in inputs

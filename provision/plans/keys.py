@@ -1,6 +1,7 @@
 """The keys of saved plans: `.provision/plans/ID.key` beside the inventory, for their owner alone.
 
-A plan's hashes of secrets are of no use without its key, so that a plan may be sent around. Must not know what a plan is.
+A plan's hashes of secrets are of no use without its key, so that a plan may be sent around. Must not know what is in
+one.
 """
 
 from __future__ import annotations

@@ -30,12 +30,21 @@ class Recorder:
             self.failed[event.host] = str(event.error)
             if not any(_told(one, event.error) for one in self.ended.get(event.host, [])):
                 # a task that could not be made into steps ends its host without a result of its own
-                self.undecided[event.host] = event.error.context.removeprefix('task "').removesuffix('"')
+                self.undecided[event.host] = _task_of(event.error)
         elif isinstance(event, HostUnreachable):
             self.lost[event.host] = str(event.error)
 
     def close(self) -> None:
         pass
+
+
+def _task_of(error: ProvisionError) -> str:
+    """The name of the task that an error is about; where it says only its place, the name last written before that."""
+    if error.context.startswith('task "') or error.where is None:
+        return error.context.removeprefix('task "').removesuffix('"')
+    before = Path(error.where.file).read_text().splitlines()[: error.where.line]
+    names = [line.partition("name: ")[2] for line in before if line.lstrip(" -").startswith("name: ")]
+    return names[-1]
 
 
 def _told(event: StepEnded, error: ProvisionError) -> bool:

@@ -49,7 +49,7 @@ class Run:
         self._stderr = stderr
         with stderr.open("w") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "provision", *argv],
+                ["env", "--default-signal=INT", sys.executable, "-m", "provision", *argv],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -248,7 +248,7 @@ def _fill(host: Host, files: int) -> None:
     for number in range(files):
         folder = tree / f"{number // 500:02}"
         if number % 500 == 0:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:05}.bin").write_bytes(f"{host.name} {number}\n".encode())
     (host.data / "inputs/caf\udce9.txt").write_bytes(b"\xe9\n")
     for name in USER_FILES:

@@ -51,7 +51,11 @@ def undergo(site: Site, kind: Kind, seed: str, folder: Path) -> Verdict:
     begun = time.monotonic()
     trial = Trial(site, random.Random(seed), folder)
     site.unmake(rebuild=kind.rebuild)
-    code = _faulty_run(kind, trial)
+    try:
+        code = _faulty_run(kind, trial)
+    except Exception as error:
+        site.mend()
+        return Verdict(kind.name, seed, "stuck", [f"the trial broke: {error!r}"], time.monotonic() - begun)
     outcome = OUTCOMES.get(code, f"exit code {code}")
     run = trial.under_way
     if not kind.explained(code, run.said(HIT)):
@@ -87,6 +91,8 @@ def _faulty_run(kind: Kind, trial: Trial) -> int:
                         trial.strike()
             code = trial.run.end(kind.seconds)
         finally:
+            if trial.run.process.poll() is None:
+                trial.run.process.kill()
             half = watch.end()
         if half:
             trial.problems.append(f"half environments were visible: {sorted(half)}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +42,7 @@ sys.stdin.read()
 """
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 FULL = "no space left|not enough disk|disk (is )?full|ENOSPC"
-DAMAGED = "sha256|hash|checksum|size|truncated|damaged|not what"
+DAMAGED = "sha256|hash (of|mismatch)|checksum|truncated|damaged|invalid zip|unexpected end"
 
 
 @contextmanager
@@ -107,17 +106,14 @@ def noexec(trial: Trial) -> Iterator[None]:
 
 
 @contextmanager
-def _archive(trial: Trial, data: bytes | None) -> Iterator[None]:
+def _archive(trial: Trial, changed: Callable[[bytes], bytes]) -> Iterator[None]:
     """Another archive in the channel in place of a package that the host must fetch."""
     archive = Path(trial.site.forget_packages(trial.rng))
     original = archive.with_name(f".{archive.name}.kept")  # the lab's cache has the same file: it is not written to
-    bytes_of = archive.read_bytes()
+    data = archive.read_bytes()
     archive.rename(original)
     try:
-        if data is None:
-            archive.write_bytes(bytes_of[: trial.rng.randrange(1, len(bytes_of))])
-        else:
-            archive.write_bytes(os.urandom(len(bytes_of)))
+        archive.write_bytes(changed(data))
         yield
     finally:
         archive.unlink()
@@ -126,13 +122,14 @@ def _archive(trial: Trial, data: bytes | None) -> Iterator[None]:
 
 @kind("package truncated", "before", {2: DAMAGED})
 def truncated(trial: Trial) -> Iterator[None]:
-    with _archive(trial, None):
+    with _archive(trial, lambda data: data[: trial.rng.randrange(1, len(data))]):
         yield
 
 
 @kind("package swapped for one of equal size", "before", {2: DAMAGED})
 def swapped(trial: Trial) -> Iterator[None]:
-    with _archive(trial, b"random"):
+    """Whole and readable: only a time in the archive's first header is another, so that nothing but its hash tells."""
+    with _archive(trial, lambda data: data[:10] + bytes([data[10] ^ 1]) + data[11:]):
         yield
 
 

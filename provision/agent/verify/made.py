@@ -50,7 +50,8 @@ def applications(system: System) -> List[Dict[str, Any]]:
 
 def paths(system: System) -> List[Dict[str, Any]]:
     """`{path, resource, step, since, run, operator}` of each file, directory, link and checkout that was created and
-    that is still there, with its `kind`: directory, link, file or other; with `playbook`, and `sha256` of the content that was last written, where these are known."""
+    that is still there, with its `kind`: directory, link, file or other; with `playbook`, and `sha256` of the content
+    that was last written, where these are known."""
     made: Dict[str, Dict[str, Any]] = {}
     for line in changes(system):
         if line.get("resource") not in _PATH_MAKERS:

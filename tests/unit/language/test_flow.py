@@ -36,7 +36,7 @@ def test_flow(tmp_path: Path, case: dict[str, Any]) -> None:
     tasks = "".join(f"    {line}\n" for line in case["tasks"].splitlines())
     handlers = "".join(f"    {line}\n" for line in case.get("handlers", "").splitlines())
     play = loaded(tmp_path, f"- hosts: all\n  tasks:\n{tasks}{HANDLER}{handlers}", case.get("files"))
-    seen = driven(play, Host(case), tags=frozenset(case.get("tags", [])))
+    seen = driven(play, Host(case), tags=frozenset(case.get("tags", [])), check=case.get("check", False))
     assert seen.titles == case.get("steps", [])
     if "said" in case:
         said = [f"{title}: {status} {message}".strip() for title, status, message in seen.verdicts]
