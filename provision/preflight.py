@@ -19,7 +19,6 @@ from provision.apart import delegated
 from provision.clashes import UNKNOWN, clashes, item_scopes
 from provision.copied import jinja_options
 from provision.errors import Mark, ProvisionError, ProvisionErrors
-from provision.included_vars import names_known
 from provision.modules import DIRECTIVES, INCLUDES
 from provision.plan_task import ARGUMENT_WORDS, secret_argument
 from provision.playbook import Condition, Play, Task
@@ -304,5 +303,8 @@ def _later(play: Play) -> Iterator[str]:
         if task.module == "set_fact":
             yield from (_ANY if "{{" in str(name) else str(name) for name in task.arguments)
         if task.module == "include_vars":
+            # imported here: a start without it does without
+            from provision.included_vars import names_known
+
             known = names_known(task, play)
             yield from (_ANY,) if known is None else known

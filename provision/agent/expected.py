@@ -45,7 +45,7 @@ def differences(
         if planned is not None:
             left.remove(planned)
             continue
-        planned = next((each for each in left if each["target"] == action["target"]), None)
+        planned = next((each for each in left if _equal(each["target"], action["target"], key)), None)
         if planned is not None:
             left.remove(planned)
         told.append((str(action["target"]), _lines(planned, action)))
@@ -55,17 +55,21 @@ def differences(
 
 
 def _same(planned: Dict[str, Any], action: Dict[str, Any], key: bytes) -> bool:
-    if (planned["verb"], planned["target"]) != (action["verb"], action["target"]):
+    if planned["verb"] != action["verb"]:
         return False
-    sides = [side for side in ("before", "after") if side in planned]
+    sides = [side for side in ("target", "before", "after") if side in planned]
     return all(_equal(planned[side], action.get(side), key) for side in sides)
 
 
-def _equal(planned: Optional[str], found: Optional[str], key: bytes) -> bool:
-    if planned == found:
+def _equal(one: Optional[str], other: Optional[str], key: bytes) -> bool:
+    """Whether two texts are the same, of which either may be hidden: there as its hash."""
+    if one == other:
         return True
-    hidden = planned is not None and found is not None and planned.startswith("<")
-    return hidden and shown.summed_up(found or "", key) == planned
+    if one is None or other is None:
+        return False
+    return (one.startswith("<") and shown.summed_up(other, key) == one) or (
+        other.startswith("<") and shown.summed_up(one, key) == other
+    )
 
 
 def _lines(planned: Optional[Dict[str, Any]], action: Optional[Dict[str, Any]]) -> List[str]:

@@ -140,7 +140,7 @@ def converge(
     emit: Emit,
     before: Callable[[Action], None],
     outcome: Outcome,
-    agreed: Callable[[List[Action]], None] = lambda actions: None,
+    agreed: Callable[[List[Action]], None] = lambda _: None,
 ) -> None:
     """Bring one step to where it should be, noting in `outcome` what was done; in check mode only what would be.
 

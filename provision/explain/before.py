@@ -12,6 +12,7 @@ from typing import Any
 from provision import directives
 from provision.agent.record import record
 from provision.clashes import UNKNOWN, item_scopes
+from provision.errors import Mark
 from provision.included_vars import names_known
 from provision.modules import INCLUDES
 from provision.playbook import Play, Task
@@ -82,6 +83,8 @@ class Before:
     by: dict[str, Task] = field(default_factory=dict)
     ended: list[tuple[Task, bool]] = field(default_factory=list)
     """The tasks that end the play at hand, and whether they surely run."""
+    at: dict[Mark, dict[str, Any]] = field(default_factory=dict)
+    """What was set when each include was reached: its conditions are asked once, there."""
 
     def play(self, play: Play, host: HostVariables, visit: Visit) -> None:
         """Go through a play; each task is visited with the scopes that it sees, handlers last."""
@@ -105,6 +108,8 @@ class Before:
             return
         known = fate(task, scopes)
         runs = False if runs is False or known is False else known if runs else None
+        if task.module in INCLUDES:
+            self.at[task.where] = dict(self.values)
         for inner in tasks_of(task, scopes):
             self._task(inner, scopes, runs, visit)
         self._sets(task, scopes, runs)

@@ -41,7 +41,7 @@ def explained(
         asked = told or any(task.module == "setup" for task in play.tasks)
         # a play that is for others sets nothing on this host
         own = before if host in names else Before(dict(before.values), dict(before.by))
-        looking.seen = Seen(_no_fact(host, bool(facts)) if asked else "", own.by, run.limit, own.ended)
+        looking.seen = Seen(_no_fact(host, bool(facts)) if asked else "", own.by, run.limit, own.ended, own.at)
         own.play(play, HostVariables(run, host, facts, names, gathered=told), looking.visit)
     return looking.found()
 

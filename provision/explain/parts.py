@@ -6,6 +6,8 @@ Owns the records only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any
 
 from provision.agent.record import record
 from provision.errors import Mark
@@ -21,13 +23,14 @@ class Seen:
     """What is known of a host beside its variables.
 
     `facts`: why a fact has no value; `by`: which tasks set names; `limit`: what `--limit` says; `ended`: the tasks so
-    far that end the play for the host, and whether they surely run.
+    far that end the play for the host, and whether they surely run; `at`: what was set when an include was reached.
     """
 
     facts: str
     by: Mapping[str, Task]
     limit: str | None = None
     ended: Sequence[tuple[Task, bool]] = ()
+    at: Mapping[Mark, dict[str, Any]] = field(default_factory=dict)
 
 
 @record(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class _Explaining:
         chosen = ""
         for each in self.task.around:
             include = each.task
-            inner = [self.scopes.of(include)] if include is not None and include.loop is None else self.inner
+            inner = self._reached(include) if include is not None and include.loop is None else self.inner
             tested = tuple(self._tested(one, inner) for one in each.when)
             unselected = include is not None and not selected(include, self.scopes.host.run)
             otherwise = (
@@ -149,6 +149,12 @@ class _Explaining:
                 otherwise if chosen else "",
             )
             chosen = self._chosen_role(include) if include is not None else ""
+
+    def _reached(self, include: Task) -> list[Scope]:
+        """The scope of an include when it was reached: its conditions are asked once, there."""
+        values = self.seen.at.get(include.where)
+        scopes = self.scopes if values is None else Scopes(self.scopes.play, self.scopes.host, values)
+        return [scopes.of(include)]
 
     def _chosen_role(self, include: Task) -> str:
         """The role that an include chooses by a template; "" where it does not, or only a run can say."""

@@ -95,7 +95,7 @@ def _tree(reads: Sequence[str], names: Mapping[str, Name], told: set[str], depth
 
 def _value(own: Name) -> str:
     if own.state == "later":
-        return f": known only on the host: {own.why}"
+        return f": known only in a run: {own.why}"
     if own.state in ("wrong", "undefined", "others"):
         return (
             f": {'an error: ' if own.state == 'wrong' else 'undefined: ' if own.state == 'undefined' else ''}{own.why}"

@@ -65,7 +65,8 @@ def _effects(found: Found) -> Iterator[tuple[str, str]]:
     host = found.scopes.host
     if host.host not in host.play_hosts:
         yield "not", _not_for(found.scopes.play, host.host, found.seen.limit)
-    for task, surely in found.seen.ended:
+    # a handler may have run before, by `meta: flush_handlers`
+    for task, surely in found.seen.ended if found.handler is None else ():
         word = f"`meta: {task.arguments.get('free_form')}` at {task.where}"
         yield ("not", f"{word} comes before it") if surely else ("depends", f"{word} comes before it, and may run")
     if not found.selected:

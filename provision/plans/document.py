@@ -28,7 +28,8 @@ _AGAIN = "make it again with `provision plan PLAYBOOK -o FILE`"
 
 @record(frozen=True, slots=True)
 class Planned:
-    """One step of one host. `spec` is the key of its rendered spec among the plan's `specs`.
+    """One step of one host. `spec` is the key of its rendered spec among the plan's `specs`. `title` is for people and
+    shows no secret; `name` is the hash of the whole title, by which a step is known again.
 
     `actions` are what it would do, as they are shown; `foretold`: they rest on what earlier steps would change.
     `unknown` says why only apply can tell what it does, "" where it is told.
@@ -46,6 +47,7 @@ class Planned:
     actions: tuple[dict[str, Any], ...] = ()
     unknown: str = ""
     notifies: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def place(self) -> tuple[int, str]:

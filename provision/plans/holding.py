@@ -16,10 +16,9 @@ from provision.agent.protocol import Result
 from provision.compile import Batch, Cursor, HostVariables, next_batch
 from provision.errors import ProvisionError
 from provision.outcome import PlannedStep
-from provision.plans.document import HostPlan, Planned
+from provision.plans.document import HostPlan, Planned, keyed
 from provision.plans.making import INCLUDE, digest, repeated
 from provision.playbook import Play
-from provision.secret.known import clean
 from provision.session import NextBatch
 
 __all__ = ["Holding", "moved"]
@@ -73,7 +72,7 @@ def _numbered(steps: Sequence[Planned]) -> dict[Key, Planned]:
     counts: Counter[tuple[int, str, str]] = Counter()
     found: dict[Key, Planned] = {}
     for step in steps:
-        place = (step.play, step.where, step.title)
+        place = (step.play, step.where, step.name)
         found[(*place, counts[place])] = step
         counts[place] += 1
     return found
@@ -119,7 +118,7 @@ class Holding:
         return replace(batch, steps=steps), after
 
     def _held(self, number: int, item: PlannedStep, again: bool) -> PlannedStep:
-        title, where = clean(item.title), str(item.where)
+        title, where = keyed(item.title, self._key), str(item.where)
         if (number, where) in self._unknown:
             return item
         place = (number, where, title)

@@ -97,14 +97,15 @@ class Making:
                 tuple(_safe(action, self._key) for action in result.actions),
                 why,
                 tuple(item.step.notify),
+                keyed(item.title, self._key),
             )
         )
 
     def _forget(self, number: int, item: PlannedStep) -> None:
         """Only the last attempt of a step counts."""
-        place = (number, str(item.where), clean(item.title))
+        place = (number, str(item.where), keyed(item.title, self._key))
         for index, step in reversed(list(enumerate(self._steps))):
-            if (step.play, step.where, step.title) == place:
+            if (step.play, step.where, step.name) == place:
                 del self._steps[index]
                 return
 
@@ -128,7 +129,7 @@ def digest(item: PlannedStep, key: str) -> str:
 def _safe(action: Mapping[str, Any], key: str) -> dict[str, Any]:
     """An action with a keyed hash in place of a text that a secret stands in."""
     safe = dict(action)
-    for side in ("before", "after"):
+    for side in ("target", "before", "after"):
         text = action.get(side)
         if text is not None and clean(text) != text:
             safe[side] = summed_up(text, key.encode())

@@ -50,6 +50,7 @@ def test_paths_are_those_that_were_created_and_are_still_there(system: System, t
     assert {*found} == {at["old"], at["kept"], at["dangling"]}
     assert found[at["kept"]] | {"path": ""} == {
         "path": "",
+        "kind": "file",
         "resource": "file",
         "step": "Made",
         "run": "r1",

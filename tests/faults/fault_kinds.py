@@ -35,6 +35,8 @@ class Trial:
     problems: list[str] = field(default_factory=list)
     strike: Callable[[], object] = print
     """What a fault does that is prepared before the run and strikes within it."""
+    proof: Callable[[], object] = bool
+    """What must hold once the next run is over, besides what must always; raises AssertionError."""
 
     @property
     def under_way(self) -> Run:
@@ -58,6 +60,7 @@ class Kind:
 
     `noticed`: seconds from the fault to the report of the host's loss. `rebuild`: an environment is built meanwhile.
     `undoes`: what the run did vanishes with the fault. `moment`: the task within which it comes, else seeded.
+    `stale`: the app was started on another configuration, which stands in its file.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Kind:
     undoes: bool = False
     seconds: float = 150.0
     moment: str = ""
+    stale: bool = False
 
     def explained(self, code: int, said: str) -> bool:
         return code in self.codes and bool(re.search(self.codes[code], said, re.IGNORECASE | re.DOTALL))

@@ -250,6 +250,7 @@ def _fill(host: Host, files: int) -> None:
         if number % 500 == 0:
             folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:05}.bin").write_bytes(f"{host.name} {number}\n".encode())
+    (host.data / "inputs").mkdir(exist_ok=True)
     (host.data / "inputs/caf\udce9.txt").write_bytes(b"\xe9\n")
     for name in USER_FILES:
         path = host.root / name

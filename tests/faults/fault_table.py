@@ -15,7 +15,7 @@ HEAD = """\
 # Faults
 
 Written by `make faults`: a real `apply` of `playbooks/gpu-cluster.yaml` on two hosts of a lab (GPUs simulated), one
-of which is hit by the fault at a seeded random moment. A trial holds where, afterwards, a tree of 10,000 files in
+of which is hit by the fault at a seeded random moment. A trial holds where, afterwards, a tree of {files} files in
 /data and the users' own files have the bytes they had, `envs/NAME` never led to anything but a sealed environment
 (looked at every 50 ms), no task was claimed `ok` or `changed` that the next run had to do again, the other host did all
 that it had to do, the report names the cause, the next run converges and the one behind it changes nothing.
@@ -26,7 +26,8 @@ that it had to do, the report names the cause, the next run converges and the on
 class Table:
     """Verdicts as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: int = 10_000) -> None:
+        self.files = files
         self.verdicts: list[Verdict] = []
         self.begun = time.monotonic()
 
@@ -49,7 +50,11 @@ class Table:
                 lines.append(_row(name, of))
         failed = [verdict for verdict in self.verdicts if verdict.problems]
         total = f"{len(KINDS)} kinds, {len(self.verdicts)} trials in {(time.monotonic() - self.begun) / 60:.0f} minutes"
-        text = f"{HEAD}{total}; {len(failed)} did not hold.\n\n" + "\n".join(lines) + "\n"
+        text = (
+            f"{HEAD.replace('{files}', f'{self.files:,}')}{total}; {len(failed)} did not hold.\n\n"
+            + "\n".join(lines)
+            + "\n"
+        )
         if failed:
             text += "\n## What did not hold\n\n"
             text += "".join(f"- {one.kind} (seed `{one.seed}`): {one.problems[0].splitlines()[0]}\n" for one in failed)

@@ -51,6 +51,8 @@ def undergo(site: Site, kind: Kind, seed: str, folder: Path) -> Verdict:
     begun = time.monotonic()
     trial = Trial(site, random.Random(seed), folder)
     site.unmake(rebuild=kind.rebuild)
+    if kind.stale:
+        site.converge("-e", "llama_context=1234")
     try:
         code = _faulty_run(kind, trial)
     except Exception as error:
@@ -108,7 +110,8 @@ def _await_moment(kind: Kind, trial: Trial) -> None:
     run, rng = trial.under_way, trial.rng
     run.wait_for(lambda event: (event["event"], event.get("host")) == ("Connected", HIT), 60)
     if kind.moment and kind.moment != "prepared":
-        run.wait_for(lambda event: event.get("title") == kind.moment and event.get("host") == HIT, 120)
+        wanted = ("StepEnded" if kind.stale else "StepStarted", kind.moment, HIT)
+        run.wait_for(lambda event: (event["event"], event.get("title"), event.get("host")) == wanted, 120)
         return
     if kind.rebuild and rng.random() < 0.75:
         run.wait_for(lambda event: (event.get("title"), event.get("host")) == (BUILT, HIT), 60)
@@ -140,6 +143,7 @@ def _aftermath(kind: Kind, trial: Trial, run: Run) -> None:
     claimed = {title for title, status in run.results(HIT).items() if status in ("ok", "changed")}
     try:
         again = site.converge(*trial.rerun)
+        trial.proof()
         false = sorted(title for host, title in again if host == HIT and title in claimed)
         if false and not kind.undoes:
             trial.problems.append(f"claimed and not so: {false}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 
 from fault_kinds import Trial, kind
 from fault_relay import Relay, relay
-from fault_site import HIT, LOCK_IS_FREE, WRITTEN
+from fault_site import CONFIGURATION, HIT, LOCK_IS_FREE, PORT, WRITTEN
 
 from provision.lab.processes import run
 
@@ -155,10 +157,25 @@ def ctrl_c(trial: Trial) -> Iterator[None]:
     yield
 
 
-@kind("killed between a configuration and its restart", "during", {-9: "", 0: ""}, rebuild=False, moment=WRITTEN)
+@kind(
+    "killed between a configuration and its restart",
+    "during",
+    {-9: "", 0: ""},
+    rebuild=False,
+    moment=WRITTEN,
+    stale=True,
+)
 def killed_before_restart(trial: Trial) -> Iterator[None]:
     """What the app runs with afterwards must be what the file says."""
     trial.under_way.process.kill()
+
+    def proof() -> None:
+        written = json.loads((trial.site.hit.root / CONFIGURATION.lstrip("/")).read_text())
+        address = f"http://{trial.site.hit.address}:{PORT}/health"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert json.load(answer)["configuration"] == written, "the app runs on another configuration"
+
+    trial.proof = proof
     yield
 
 

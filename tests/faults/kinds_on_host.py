@@ -13,6 +13,8 @@ import pytest
 from fault_kinds import Trial, kind
 from fault_site import APP, BUILT, ENVIRONMENT, ENVS, HIT, PLAYBOOK, PORT
 
+from provision.lab.processes import Identity, end
+
 STORE = f"/{ENVS}/.generations/{ENVIRONMENT}"
 HANGING = """
 import ctypes, os, stat, sys
@@ -136,8 +138,11 @@ def swapped(trial: Trial) -> Iterator[None]:
 @kind("index down", "before", {2: "refused|cannot (be )?(fetch|download|reach)"})
 def index_down(trial: Trial) -> Iterator[None]:
     trial.site.forget_packages(trial.rng)
-    trial.inventory = trial.site.inventory(edit=lambda text: re.sub(r":8765/(conda|simple)", r":9/\1", text))
+    server = Identity.recorded(trial.site.lab.state.directory / "server")
+    assert server
+    end(server)
     yield
+    trial.site.lab.up({"gpu": 2})
 
 
 @kind("lock edited", "before", {1: "lock", 2: "lock"})
@@ -159,7 +164,7 @@ def port_taken(trial: Trial) -> Iterator[None]:
 
 
 def _crash_loop(name: str, seconds: float) -> None:
-    @kind(name, "before", {2: r"exit|crash|ended|restart|died|does not stay"}, rebuild=False)
+    @kind(name, "before", {2: r"exit|crash|ended|restart|died|does not stay"}, rebuild=False, undoes=True)
     def crashing(trial: Trial) -> Iterator[None]:
         git = ["git", f"--git-dir={trial.site.lab.state.www}/git/{APP}.git"]
         pin = re.search(r"llama_version: '(\w+)'", trial.site.lab.inventory.read_text())
@@ -169,7 +174,7 @@ def _crash_loop(name: str, seconds: float) -> None:
         dying = f"import os, threading\nthreading.Timer({seconds}, os._exit, [7]).start()\n"
         text = f"{head}from __future__ import annotations\n{dying}{rest}" if rest else dying + head
         commit = trial.site.lab.commit(APP, {"server.py": f"{text}# {trial.rng.random()}\n"})
-        trial.argv = ["-e", f"llama_version={commit}"]
+        trial.inventory = trial.site.inventory({"llama_version": commit})
         yield
 
 
@@ -190,7 +195,7 @@ def wrong_password(trial: Trial) -> Iterator[None]:
         "useradd --create-home --shell /bin/bash ops; echo ops:right | chpasswd; install -d -o ops -m 700 ~ops/.ssh;"
         "install -o ops -m 600 ~root/.ssh/authorized_keys ~ops/.ssh/; echo 'ops ALL=(ALL) ALL' >/etc/sudoers.d/ops"
     )
-    trial.inventory = trial.site.inventory({"ansible_user": "ops", "ansible_become_password": "wrong"})
+    trial.inventory = trial.site.inventory({"ansible_user": "ops", "ansible_become_password": "not-the-right-one"})
     yield
     trial.shell("userdel -r ops; rm -f /etc/sudoers.d/ops", check=False)
 
@@ -234,17 +239,19 @@ def busy_packages(trial: Trial) -> Iterator[None]:
         yield
 
 
-@kind("clock off by 400 days (simulated)", "before", {0: ""})
+@kind("clock of the agent off by 400 days (simulated)", "before", {0: ""})
 def clock_off(trial: Trial) -> Iterator[None]:
     if not Path(FAKETIME).exists():
         pytest.skip("libfaketime is not installed")
-    root = trial.site.hit.root
-    (root / "usr/lib/faketime").mkdir(exist_ok=True)
-    shutil.copy(FAKETIME, root / "usr/lib/faketime/libfaketime.so.1")
-    (root / "etc/faketimerc").write_text(trial.rng.choice(["+400d\n", "-400d\n"]))
-    (root / "etc/ld.so.preload").write_text("/usr/lib/faketime/libfaketime.so.1\n")
+    root, off = trial.site.hit.root, trial.rng.choice(["+400d", "-400d"])
+    shutil.copy(FAKETIME, root / "usr/local/lib/libfaketime.so.1")
+    python = root / "usr/local/bin/python-elsewhen"  # not all of the host: sshd's sandbox forbids what the library does
+    preloaded = "LD_PRELOAD=/usr/local/lib/libfaketime.so.1"
+    python.write_text(f'#!/bin/sh\nexec env {preloaded} FAKETIME={off} /usr/bin/python3 "$@"\n')
+    python.chmod(0o755)
+    trial.inventory = trial.site.inventory({"ansible_python_interpreter": "/usr/local/bin/python-elsewhen"})
     yield
-    (root / "etc/ld.so.preload").unlink()
+    python.unlink()
 
 
 @kind("python missing", "before", {4: "has no `python3`"}, rebuild=False)

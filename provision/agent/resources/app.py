@@ -285,7 +285,9 @@ def wanted_files(spec: Spec, state: State) -> app_files.Files:
 def _predicted(spec: Spec, state: State) -> Action:
     before = None if state.unit is None else "generation: %s\n" % unit_text.facts_of(state.unit).get("Generation", "?")
     after = "generation: the one of lock %s, known after apply\n" % (spec.lock or "")[:12]
-    return Action(Verb.CHANGE if state.unit else Verb.START, _target(spec.name), {"do": "nothing"}, before, after, unknown=True)
+    return Action(
+        Verb.CHANGE if state.unit else Verb.START, _target(spec.name), {"do": "nothing"}, before, after, unknown=True
+    )
 
 
 def _unit_foretold(state: State) -> Action:

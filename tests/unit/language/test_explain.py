@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from driven import loaded
 from syrupy.assertion import SnapshotAssertion
 
 from provision import fact_store
@@ -20,10 +21,17 @@ from provision.explain.parts import Explanation
 from provision.explain.text import document, lines
 from provision.extra_vars import extra_variables
 from provision.inventory import load_inventory
+from provision.modules import DIRECTIVES, INCLUDES
 from provision.options import Shown, What, Where
 from provision.roles import load_playbook
 from provision.scopes import Run
 
+FLOW = [
+    case
+    for case in yaml.safe_load(Path(__file__).with_name("flow.yaml").read_text(encoding="utf-8"))
+    if not (case.get("fails") or case.get("failed") or case.get("check") or "fail:" in case["tasks"])
+]
+HANDLER = "  handlers:\n    - {name: h, command: x}\n"
 FACTS = {"os": {"id": "debian", "version": "12"}, "hostname": "gpu-01"}
 FILES = {
     "inventory.yaml": """
@@ -228,6 +236,21 @@ def test_the_document_and_the_age_of_facts(project: Path, capsys: pytest.Capture
     assert found["facts_of"] is not None
     stage(Path("play.yaml"), asked, What(), Where(), Shown(), check=True)
     assert "facts of gpu-01 are less than a minute old; no host was contacted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("case", FLOW, ids=lambda case: case["name"].replace(" ", "-"))
+def test_what_is_told_is_what_the_engine_does(tmp_path: Path, case: dict[str, Any]) -> None:
+    """Where nothing fails: what would run has steps, what would not has none."""
+    tasks = "".join(f"    {line}\n" for line in case["tasks"].splitlines())
+    handlers = "".join(f"    {line}\n" for line in case.get("handlers", "").splitlines())
+    play = loaded(tmp_path, f"- hosts: all\n  tasks:\n{tasks}{HANDLER}{handlers}", case.get("files"))
+    steps = {title.partition(" (")[0] for titles in case.get("steps", []) for title in titles}
+    run = Run(load_inventory([tmp_path / "hosts.yaml"]), tags=frozenset(case.get("tags", [])))
+    for task in play.tasks:
+        found = explained([play], [("gpu-01", "gpu-02")], run, "gpu-01", task.title)
+        told_apart = len(found) == 1 and "{{" not in task.title
+        if told_apart and task.module not in (*DIRECTIVES, *INCLUDES) and found[0].verdict != "depends":
+            assert (found[0].title in steps) == (found[0].verdict == "runs"), (task.title, found[0].reasons)
 
 
 @pytest.mark.usefixtures("project")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from driven import driven, loaded
+from driven import answered, driven, loaded
 
-from provision.compile import PlannedStep
+from provision.compile import HostVariables, PlannedStep, Run, next_batch, start
+from provision.inventory import load_inventory
+from provision.translate import Translator
 
 CASES = yaml.safe_load(Path(__file__).with_name("flow.yaml").read_text(encoding="utf-8"))
 HANDLER = "  handlers:\n    - {name: h, command: x}\n"
@@ -47,3 +50,19 @@ def test_flow(tmp_path: Path, case: dict[str, Any]) -> None:
         assert [batch.resets for batch in seen.batches if batch.steps] == case["resets"]
     failed = seen.batches[-1].failed
     assert (failed.summary if failed else None) == case.get("failed")
+
+
+def test_a_failure_counts_where_the_run_ends_before_always(tmp_path: Path) -> None:
+    play = loaded(
+        tmp_path,
+        "- hosts: all\n  tasks:\n    - block: [{name: bad, command: x}]\n      always: [{name: last, command: y}]\n",
+    )
+    run = Run(load_inventory([tmp_path / "hosts.yaml"]), translator=Translator({}))
+    variables = HostVariables(run, "gpu-01", {"user": "root"}, ("gpu-01",))
+    batch, cursor = next_batch(play, start(play), variables, {})
+    results = answered(batch, Host({"fails": ["bad"]}))
+    goes_on, _ = next_batch(play, cursor, variables, results)
+    ends, _ = next_batch(play, cursor, replace(variables, halted=True), results)
+    assert [step.title for step in goes_on.steps] == ["last"]
+    assert ends.failed is not None
+    assert ends.failed.summary == "`x` failed"
