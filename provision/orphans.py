@@ -81,8 +81,8 @@ class Orphans:
             return batch, cursor
         batch, after = self.inner(play, cursor, variables, results, pending)
         self._named.add(batch.steps)
-        told = (verdict for verdicts in (batch.verdicts, *(item.then for item in batch.steps)) for verdict in verdicts)
-        self._skipped |= {str(verdict.where) for verdict in told if verdict.result.status == "skipped"}
+        verdicts = [*batch.verdicts, *(verdict for item in batch.steps for verdict in item.then)]
+        self._skipped |= {str(verdict.where) for verdict in verdicts if verdict.result.status == "skipped"}
         for item in batch.steps:
             self._seen.add(str(item.where))
             self._entry(item.step.resource, item.step.spec)

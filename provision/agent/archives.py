@@ -7,8 +7,9 @@ address go into a header, never into a file, an argument or an error.
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List
 
+from . import logins, reached
 from .resource import Emit, Refusal
 from .system import Cancelled
 from .wheels import without_credentials
@@ -59,11 +60,10 @@ def fetch(
         os.makedirs(os.path.dirname(target), exist_ok=True)
         problem = _fetched(package, target, address(str(package["url"]), mirrors), environment, read)
         if problem:
-            raise Refusal(
-                "cannot install the conda packages of `%s`" % name,
-                without_credentials("package %s: %s" % (package["name"], problem)),
-                "what served still serves; see that the channels, or their mirrors, have these packages, and run again",
-            )
+            said = without_credentials("package %s: %s" % (package["name"], problem))
+            hint = "see that the channels, or their mirrors, have these packages, and run again"
+            hint = reached.hint(said, "channel_credentials", "what served still serves; " + hint)
+            raise Refusal("cannot install the conda packages of `%s`" % name, said, hint)
 
 
 def _fetched(
@@ -108,7 +108,7 @@ def _download(url: str, target: str, environment: Dict[str, str], read: Callable
 def _open(url: str, environment: Dict[str, str]) -> Any:
     from urllib.request import ProxyHandler, Request, build_opener
 
-    bare, header = _apart(url)
+    bare, header = logins.apart(url)
     scheme = bare.partition("://")[0]
     if scheme not in ("http", "https"):
         raise ValueError("packages are fetched by http or https, not by `%s`" % scheme)
@@ -119,19 +119,6 @@ def _open(url: str, environment: Dict[str, str]) -> Any:
     if scheme == "https":
         handlers.append(_https(environment))
     return build_opener(*handlers).open(request, timeout=_QUIET)
-
-
-def _apart(url: str) -> Tuple[str, Optional[str]]:
-    """The address without user and password, and these as a header."""
-    import base64
-    from urllib.parse import unquote
-
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    user, sign, host = host.rpartition("@")
-    if not sign:
-        return url, None
-    return "%s://%s%s%s" % (scheme, host, slash, path), "Basic " + base64.b64encode(unquote(user).encode()).decode()
 
 
 def proxies_of(url: str, environment: Dict[str, str]) -> Dict[str, str]:

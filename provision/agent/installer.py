@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from . import apart
+from . import apart, logins, reached
 from .record import record
 from .resource import Emit, Refusal
 from .wheels import without_credentials
@@ -55,11 +55,10 @@ def install(name: str, installation: Installation, emit: Emit, cancelled: Callab
     except apart.Crashed as crash:
         if not seen.ready:
             raise Unusable(seen.error or str(crash)) from None
-        raise Refusal(
-            "cannot install the conda packages of `%s`" % name,
-            without_credentials(seen.error or "the installer did not come to its end: %s" % crash),
-            "what served still serves; see that the channels, or their mirrors, have these packages, and run again",
-        ) from None
+        said = without_credentials(seen.error or "the installer did not come to its end: %s" % crash)
+        hint = "what served still serves; see that the channels, or their mirrors, have these packages, and run again"
+        hint = reached.hint(said, "channel_credentials", hint)
+        raise Refusal("cannot install the conda packages of `%s`" % name, said, hint) from None
     return seen.packages
 
 
@@ -153,8 +152,14 @@ def _client(installation: Installation) -> Any:
     from rattler.networking import Client
     from rattler.networking.middleware import MirrorMiddleware, OciMiddleware, RetryMiddleware
 
-    mirrors = {canonical: [mirror] for canonical, mirror in installation.mirrors.items()}
-    return Client([RetryMiddleware(3), MirrorMiddleware(mirrors), OciMiddleware()])
+    mirrors = {canonical: [mirror] for canonical, mirror in logins.bare(installation.mirrors).items()}
+    middlewares: List[Any] = [RetryMiddleware(3), MirrorMiddleware(mirrors)]
+    headers = logins.headers(installation.mirrors)
+    if headers is not None:
+        from rattler.networking.middleware import AddHeadersMiddleware
+
+        middlewares.append(AddHeadersMiddleware(headers))
+    return Client([*middlewares, OciMiddleware()])
 
 
 def _cache_options(installation: Installation) -> Dict[str, Any]:

@@ -7,9 +7,10 @@ import struct
 import time
 from typing import Callable, Dict, List, Optional, Sequence
 
-from . import first_boot, processes
+from . import first_boot, processes, reached, trust
 from .resource import Emit, Refusal
 from .system import System
+from .wheels import without_credentials
 
 __all__ = [
     "answer",
@@ -81,15 +82,15 @@ def apt(system: System, words: Sequence[str], emit: Emit, dpkg: Sequence[str] = 
     `dpkg` are options for dpkg, without dashes.
     """
     told = ["--option=Dpkg::Options::=--" + option for option in dpkg]
+    trusted = trust.bundle(system)
+    told += ["--option=Acquire::https::CaInfo=" + trusted] if trusted else []
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     done = system.run(["apt-get", *_OPTIONS, *told, *words], timeout=_APT_DEADLINE, environment=environment, emit=emit)
     if done.returncode != 0:
         why = "it did not end within %g s" % _APT_DEADLINE if done.timed_out else _errors(done.stderr or done.stdout)
-        raise Refusal(
-            "`apt-get %s` failed" % words[0],
-            why,
-            "run it there by hand to see more; `dpkg --configure -a` mends a killed run",
-        )
+        why = without_credentials(why)
+        hint = "run it there by hand to see more; `dpkg --configure -a` mends a killed run"
+        raise Refusal("`apt-get %s` failed" % words[0], why, reached.hint(why, "", hint))
 
 
 def simulated(system: System, words: Sequence[str]) -> Dict[str, List[str]]:

@@ -23,6 +23,7 @@ from . import (
     records,
     seal,
     tools,
+    trust,
     wheels,
 )
 from .generations import Generation
@@ -66,7 +67,7 @@ def build(system: System, spec: Spec, clean: bool, emit: Emit) -> Generation:
     """
     mask = os.umask(0o022)
     # A step's variables are meant for its commands; here PYTHONPATH, UV_* and the like would only do harm.
-    system = replace(system, environment=wheels.proxies(system.environment))
+    system = replace(system, environment=wheels.proxies({**system.environment, **trust.variables(system)}))
     try:
         with generations.lock_environment(system, spec.root, spec.name):
             pruning.leftovers(system, spec.root, spec.name)

@@ -128,7 +128,8 @@ class Step:
     control node answers), "later" (stop too, but after the next step that does not say so: items of a loop), or
     "continue". `notify`: handlers to write into the journal before the first action;
     `clears`: handlers that leave the journal when this step did not fail. `expected`: the actions that a saved plan
-    holds for it, outside of which nothing is done; None where there is no plan.
+    holds for it, outside of which nothing is done; None where there is no plan. `trust`: SHA-256 of certificate
+    authorities, as content, that it trusts beside the host's.
     """
 
     id: int
@@ -144,6 +145,7 @@ class Step:
     notify: List[str] = field(default_factory=list)
     clears: List[str] = field(default_factory=list)
     expected: Optional[List[Dict[str, Any]]] = None
+    trust: Optional[str] = None
 
 
 @record(frozen=True)

@@ -25,7 +25,7 @@ class System:
     """The host as one worker sees it.
 
     `blob(sha256)` gives the path of a local file with that content, asked of the control node where the host lacks
-    it. `environment` are the variables of the step. `pending` holds, in check mode, the paths that earlier steps of
+    it. `environment` are the variables of the step, `trust` its certificate authorities (`trust.py`). `pending` holds, in check mode, the paths that earlier steps of
     this run would change, so that later steps can predict what follows. `answers` holds what was asked for many
     steps at once (`questions`), forgotten after any action. `notes` is for what steps of one run tell each other
     (for example the generation that an environment was built into); what is JSON there reaches other users' steps.
@@ -42,6 +42,7 @@ class System:
     notes: Dict[str, Any] = field(default_factory=dict)
     state_directory: str = "/var/lib/provision"
     watch: Watch = field(default_factory=Watch)
+    trust: Optional[str] = None
 
     def run(
         self,

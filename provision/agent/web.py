@@ -10,6 +10,7 @@ import os
 from dataclasses import field
 from typing import Any, Dict, Iterator, Optional, Tuple
 
+from . import reached, trust
 from .archives import proxies_of
 from .record import record
 from .resource import Refusal
@@ -55,7 +56,8 @@ def environment_of(system: System) -> Dict[str, str]:
     """Variables of proxies and certificates: the host's own, and over these the step's."""
     names = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ssl_cert_file", "ssl_cert_dir")
     found = {key.lower(): value for key, value in os.environ.items() if key.lower() in names}
-    found.update((key.lower(), value) for key, value in system.environment.items() if key.lower() in names)
+    own = {**trust.variables(system), **system.environment}
+    found.update((key.lower(), value) for key, value in own.items() if key.lower() in names)
     return found
 
 
@@ -147,9 +149,9 @@ def told(request: Request, error: BaseException) -> Refusal:
     said = str(reason if reason is not None else error) or type(error).__name__
     for secret in (request.password, request.username):
         said = said.replace(secret, "***") if secret else said
-    hint = "see that the host reaches it; proxies come from `environment: {https_proxy: ...}`"
+    hint = reached.hint(said, "", "see that the host reaches it; proxies come from `environment: {https_proxy: ...}`")
     if "CERTIFICATE" in said.upper():
-        hint = "give the certificate of its authority in `ca_path`, or correct the server's"
+        hint = "give the certificate of its authority in `ca_path` or `ca_file`, or correct the server's"
     shown = without_credentials(request.url)
     return Refusal("cannot get `%s`" % shown, without_credentials(said), hint, {"status": -1, "url": shown})
 

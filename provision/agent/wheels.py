@@ -9,6 +9,7 @@ import json
 import os
 from typing import Any, Dict, List, Optional
 
+from . import reached
 from .record import record
 from .records import normalized
 from .resource import Emit, Refusal
@@ -56,11 +57,10 @@ def install(name: str, wheels: Wheels, system: System, emit: Emit) -> int:
             _run(wheels, system, ["cache", "clean", *[package["name"] for package in group["packages"]]])
         ended = _run(wheels, system, _arguments(wheels), requirements(group), _source(wheels, group))
         if ended.returncode:
-            raise Refusal(
-                "cannot install the pip packages of `%s`" % name,
-                "uv says: %s" % without_credentials(_last(ended)),
-                "what served still serves; see that the index `%s`, or its mirror, has these packages" % group["index"],
-            )
+            said = "uv says: %s" % without_credentials(_last(ended))
+            hint = "what served still serves; see that the index `%s`, or its mirror, has these packages"
+            hint = reached.hint(said, "index_credentials", hint % group["index"])
+            raise Refusal("cannot install the pip packages of `%s`" % name, said, hint)
         done += len(group["packages"])
         emit(done=done, total=total, unit="packages", label="pip packages")
     return total

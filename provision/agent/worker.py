@@ -99,6 +99,7 @@ def _perform(step: Step, system: System, line: Line, key: bytes) -> Result:
     line.event(Started(step.id))
     began, outcome, failure = time.monotonic(), Outcome(), None
     system.environment, system.check, system.depth = step.environment, step.check, step.depth
+    system.trust = step.trust
 
     def agreed(actions: List[Action]) -> None:
         if step.expected is not None:

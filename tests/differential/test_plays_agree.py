@@ -19,10 +19,10 @@ pytestmark = pytest.mark.lab
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in (HERE / "cases" / "plays").glob("*/play.yaml"))
-COUNT = int(os.environ.get("PROVISION_PLAYBOOKS", "10"))
+COUNT = int(os.environ.get("PROVISION_PLAYBOOKS", "6"))
 SEED = int(os.environ.get("PROVISION_SEED", "20"))
 WHOLE = "PROVISION_PLAYBOOKS" in os.environ
-ALWAYS = ("blocks", "handlers", "includes", "ordinary", "precedence", "role-people", "role-web", "run-once")
+ALWAYS = ("blocks", "handlers", "includes", "precedence", "role-people", "role-web", "run-once")
 """The cases that every run of the tests has; each costs a second or two, all in ansible-core."""
 
 

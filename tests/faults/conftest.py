@@ -1,4 +1,4 @@
-"""The fault suite runs where it is asked for by its marker (`-m faults`); its sample belongs to the lab's tests."""
+"""The fault suite runs where it is asked for by its marker (`-m faults`)."""
 
 from __future__ import annotations
 

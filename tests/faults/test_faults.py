@@ -38,7 +38,7 @@ def test_fault(site: Site, table: Table, tmp_path: Path, name: str, number: int)
     assert not verdict.problems, "\n".join(verdict.problems)
 
 
-@pytest.mark.lab
+@pytest.mark.faults
 def test_sample_of_faults(small_site: Site, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**6) if SEED == "random" else SEED
     for name in random.Random(seed).sample(SAMPLED, 2):

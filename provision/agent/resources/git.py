@@ -10,10 +10,11 @@ import os
 from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
-from .. import checkout, trees
+from .. import checkout, reached, trees, trust
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import Completed, System
+from ..wheels import without_credentials
 
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
@@ -197,7 +198,8 @@ def _wanted(spec: Spec, system: System) -> Tuple[str, str]:
     done = _run(system, spec, [*argv, *patterns], _ASK_DEADLINE)
     if done.returncode != 0:
         why = "no answer within %g s" % _ASK_DEADLINE if done.timed_out else done.stderr.strip()
-        raise Refusal("cannot read the repository `%s`" % spec.repo, why, "look at its address and at access to it")
+        hint = _access(why, spec, system, "look at its address and at access to it")
+        raise Refusal("cannot read the repository `%s`" % spec.repo, without_credentials(why), hint)
     found = {
         name: commit for commit, name in (line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
     }
@@ -256,7 +258,7 @@ def _git(
 
 def _run(system: System, spec: Spec, argv: List[str], deadline: float, emit: Optional[Emit] = None) -> Completed:
     try:
-        return system.run(argv, timeout=deadline, environment=_environment(spec), emit=emit)
+        return system.run(argv, timeout=deadline, environment=_environment(spec, system), emit=emit)
     except FileNotFoundError:
         why, hint = "it checks out `%s`" % spec.dest, "install the package `git`"
         raise Refusal("there is no `git` on this host", why, hint) from None
@@ -277,7 +279,7 @@ def _must(spec: Spec, done: Completed) -> Completed:
     raise Refusal("`git %s` failed for `%s`" % (word, spec.dest), why, hint)
 
 
-def _environment(spec: Spec) -> Dict[str, str]:
+def _environment(spec: Spec, system: System) -> Dict[str, str]:
     ssh = ["ssh", "-o", "BatchMode=yes"]
     if spec.key_file:
         ssh += ["-i", spec.key_file, "-o", "IdentitiesOnly=yes"]
@@ -288,7 +290,24 @@ def _environment(spec: Spec) -> Dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": "http:https:ssh:file",
         "GIT_SSH_COMMAND": command + (" " + spec.ssh_opts if spec.ssh_opts else ""),
+        **_trusted(spec, system),
     }
+
+
+def _trusted(spec: Spec, system: System) -> Dict[str, str]:
+    """The certificate authorities for git, unless the step's own variables name them."""
+    if not spec.repo.startswith("https://") or "GIT_SSL_CAINFO" in system.environment:
+        return {}
+    path = trust.bundle(system)
+    return {"GIT_SSL_CAINFO": path} if path else {}
+
+
+def _access(said: str, spec: Spec, system: System, otherwise: str) -> str:
+    """What helps against git's words; a login that was given and refused is told apart from none."""
+    hint = reached.hint(said, "git_credentials", otherwise)
+    if "`git_credentials`" in hint and "GIT_CONFIG_COUNT" in system.environment:
+        return "what `git_credentials` says is refused for it: correct it; a git before 2.31 cannot be told it at all"
+    return hint
 
 
 def _line(done: Completed) -> str:

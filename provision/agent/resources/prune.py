@@ -74,7 +74,8 @@ def observe(spec: Spec, system: System) -> State:
         why = _directory_stays(path, leaving)
         _sort(path, "directory", why, going, kept)
         leaving |= set() if why else {path}
-    parts = [("app", each, app.observe(each, system)) for each in _apps(spec, system)]
+    parts: List[Tuple[str, Any, Any]] = []
+    parts += [("app", each, app.observe(each, system)) for each in _apps(spec, system)]
     parts += [("conda_env", each, conda_env.observe(each, system)) for each in _environments(spec)]
     parts += [("cron", each, cron.observe(each, system)) for each in _entries(spec)]
     return State(going, parts, kept)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from driven import loaded
 
 from provision.agent.protocol import Result
 from provision.compile import HostVariables, PlannedStep, Run, start
 from provision.inventory import load_inventory
 from provision.orphans import Orphan, Orphans
 from provision.prune import _spec, said
-
-sys.path.insert(0, str(Path(__file__).parent / "language"))
-from driven import loaded
 
 BOOK = "shop/playbooks/site.yaml"
 
@@ -31,7 +28,8 @@ def looked(folder: Path, tasks: str, made: Mapping[str, Any], answer: Mapping[st
     play = loaded(folder, f"- hosts: all\n  tasks:\n{tasks}")
     look = Orphans([play], BOOK)
     variables = HostVariables(Run(load_inventory([folder / "hosts.yaml"]), check=True), "gpu-01", {"user": "root"})
-    cursor, results = start(play), {}
+    results: dict[int, Result] = {}
+    cursor = start(play)
     for _ in range(20):
         batch, cursor = look(play, cursor, variables, results)
         if batch.done or batch.failed:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from driven import loaded
 from syrupy.assertion import SnapshotAssertion
 
 from provision.agent.protocol import Result
@@ -21,9 +21,6 @@ from provision.plans.making import Making
 from provision.playbook import Play
 from provision.secret.known import secret
 from provision.session import NextBatch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "language"))
-from driven import loaded
 
 KEY = "k" * 32
 PLAY = """
@@ -60,9 +57,10 @@ def through(play: Play, around: NextBatch, answer: Answer = would, *, check: boo
     """All batches of a host, up to the one that ends it."""
     run = Run(load_inventory([play.directory / "hosts.yaml"]), check=check, extra=extra)
     variables = HostVariables(run, "gpu-01", {"user": "root"}, ("gpu-01",))
-    cursor, results, seen = start(play), {}, []
+    results: dict[int, Result] = {}
+    cursor, seen = start(play), []
     for _ in range(20):
-        batch, cursor = around(play, cursor, variables, results)
+        batch, cursor = around(play, cursor, variables, results, ())
         seen.append(batch)
         if batch.done or batch.failed:
             return seen
