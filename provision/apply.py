@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from provision.options import FORMS, Shown, What, Where
 from provision.plans import is_plan
 from provision.playbook import Play
 from provision.preflight import check, environment_files
+from provision.report import Report
 from provision.report.choose import reporting
 from provision.report.tally import Tally
 from provision.roles import load_playbook
@@ -61,8 +62,10 @@ def apply(
             hint="say -y to do it without being asked, or look first with `provision plan`",
         )
     job = load_job("apply", playbook, what, where)
+    if prune:
+        _refuse_unjudged(job)
     if asks:
-        seen = run_job(_checking(job), replace(shown, output="text"))
+        seen = _looked(_checking(job), replace(shown, output="text"))
         if seen.exit_code or not (seen.changes or prune):
             return seen.exit_code
         if seen.changes and not confirmed(f"Apply this to {len(seen.hosts)} hosts?"):
@@ -70,15 +73,24 @@ def apply(
     return _pruned(job, where, shown, yes) if prune else run_job(job, shown).exit_code
 
 
+def _refuse_unjudged(job: Job) -> None:
+    from provision import prune
+
+    if why := prune.unjudged(job):
+        raise ProvisionError(
+            "`--prune` is for a whole playbook",
+            cause=why,
+            hint="leave `--tags` and `--skip-tags` away, or leave `--prune` away",
+        )
+
+
 def _pruned(job: Job, where: Where, shown: Shown, yes: bool) -> int:
     """Apply, then take away what the playbook no longer names."""
     # imported here: a start without it does without
     from provision import prune
 
-    if why := prune.unjudged(job):
-        raise ProvisionError(why, hint="leave them away, or leave `--prune` away")
     job, looks = prune.watched(job)
-    code = run_job(job, shown).exit_code
+    code = run_job(job, shown, lambda report: prune.Telling(report, looks)).exit_code
     for line in prune.said(looks):
         _say(line)
     return code | prune.prune(looks, where, yes=yes)
@@ -102,14 +114,8 @@ def plan(playbook: Path, *, detailed_exitcode: bool, what: What, where: Where, s
     """`provision plan`: its exit code. Where `shown.output` is no form but a file, the plan is also written to it."""
     out = plan_file(shown.output)
     shown = replace(shown, output="text") if out else shown
-    from provision import prune
-
     job = _checking(load_job("plan", playbook, what, where))
-    why = prune.unjudged(job)
-    job, looks = (job, {}) if why else prune.watched(job)
-    tally = _kept(out, playbook, job, what, where, shown) if out else run_job(job, shown)
-    for line in (why,) if why else prune.said(looks):
-        _say(line)
+    tally = _looked(job, shown, _keeping(out, playbook, what, where) if out else execute)
     if detailed_exitcode and tally.exit_code == 0:
         return 2 if tally.changes else 0
     return tally.exit_code
@@ -169,13 +175,28 @@ def explain(playbook: Path, asked: tuple[str, str], what: What, where: Where, sh
     return 0
 
 
-def _kept(out: Path, playbook: Path, job: Job, what: What, where: Where, shown: Shown) -> Tally:
+def _looked(job: Job, shown: Shown, go: Callable[[Job, Report], None] = execute) -> Tally:
+    """Look by `go` at what would be done, and say what the playbook no longer names."""
+    # imported here: a start without it does without
+    from provision import prune
+
+    why = prune.unjudged(job)
+    job, looks = (job, {}) if why else prune.watched(job)
+    tally = run_job(job, shown, lambda report: prune.Telling(report, looks), go)
+    for line in (why,) if why else prune.said(looks):
+        _say(line)
+    return tally
+
+
+def _keeping(out: Path, playbook: Path, what: What, where: Where) -> Callable[[Job, Report], None]:
+    """What makes a plan of a job and writes it."""
     from provision.plans.command import keep, listed
 
-    report = reporting(shown)
-    for line in listed(keep(out, playbook, job, what, where, report), out):
-        _say(line)
-    return report.tally
+    def kept(job: Job, report: Report) -> None:
+        for line in listed(keep(out, playbook, job, what, where, report), out):
+            _say(line)
+
+    return kept
 
 
 def confirmed(question: str) -> bool:
@@ -184,11 +205,16 @@ def confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def run_job(job: Job, shown: Shown) -> Tally:
-    """Run a job and show it as wanted; gives what it came to."""
+def run_job(
+    job: Job,
+    shown: Shown,
+    around: Callable[[Report], Report] | None = None,
+    go: Callable[[Job, Report], None] = execute,
+) -> Tally:
+    """Run a job by `go` and show it as wanted, through the report `around` that which shows; gives what it came to."""
     job = replace(job, run=replace(job.run, diff=shown.diff, verbosity=shown.verbose))
     report = reporting(shown)
-    execute(job, report)
+    go(job, around(report) if around else report)
     return report.tally
 
 
@@ -216,7 +242,7 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
     schedule.check(plays, hosts, run)
     hosts_of = dict(zip(plays, hosts, strict=True))
     check(plays, run, hosts_of)
-    known = settings(inventory, [host for group in hosts for host in group])
+    known = settings(inventory, [host for group in hosts for host in group], run.extra)
     files, meant = environment_files(plays, run, hosts_of), uses(plays, run, hosts_of)
     locks = prepared(files, known, uses=meant, strict=what.strict, report=_say)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))

@@ -663,7 +663,7 @@ class _Compiler:
         if result is None:
             self.move(trying=None)
             return None
-        values = values_of(result, awaited.check, asked.sensitive)
+        values = values_of(result, awaited.check, asked.sensitive, asked.title)
         if task.until or task.retries is not None:
             values["attempts"] = trying.attempt
         try:
@@ -708,7 +708,7 @@ class _Compiler:
             result = results.get(asked.step)
             if result is None or result.status == "skipped":
                 continue
-            values = values_of(result, awaited.check, asked.sensitive)
+            values = values_of(result, awaited.check, asked.sensitive, asked.title)
             if awaited.task.changed_when or awaited.task.failed_when:
                 try:
                     result = self.judged(awaited, asked, result, values)

@@ -162,6 +162,18 @@ class OperatorAnswered:
 
 
 @record(frozen=True, slots=True)
+class OrphansFound:
+    """What provision made on a host and the playbook no longer names: `kind`, `what`, `made_by` and `stays` of each.
+
+    `unjudged` says why it cannot be told, "" where it can.
+    """
+
+    host: str
+    orphans: tuple[dict[str, str], ...] = ()
+    unjudged: str = ""
+
+
+@record(frozen=True, slots=True)
 class RunStopped:
     """The loss of hosts ended the run early; `never` are hosts whose turn did not come."""
 
@@ -190,6 +202,7 @@ Event = (
     | Notice
     | OperatorAsked
     | OperatorAnswered
+    | OrphansFound
     | RunStopped
     | RunEnded
 )

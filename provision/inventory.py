@@ -78,6 +78,12 @@ class Inventory:
     _merged: dict[tuple[tuple[str, ...], Path | None], dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def folder(self) -> Path:
+        """Where relative paths in variables start."""
+        source = self.sources[0] if self.sources else Path()
+        return source if source.is_dir() else source.parent
+
+    @property
     def members(self) -> dict[str, list[str]]:
         """The hosts of each group: its own, then those of its children, level by level, as Ansible orders them."""
         if not self._members:

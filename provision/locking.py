@@ -9,6 +9,7 @@ from pathlib import Path
 from provision.asked_files import environments_of
 from provision.conda.commands import Locked
 from provision.conda.commands import lock as lock_files
+from provision.extra_vars import extra_variables
 from provision.fleet_settings import settings
 from provision.inventory import load_inventory
 from provision.listing import inventory_paths
@@ -21,7 +22,7 @@ def lock(files: Sequence[Path], *, check: bool, upgrade: bool, strict: bool, whe
     """Lock environment files, or with `check` say whether their locks fit; 1 when one does not."""
     inventory = load_inventory(inventory_paths(where))
     chosen, uses = environments_of(files, inventory, where.limit)
-    known = settings(inventory, inventory.select("all", where.limit))
+    known = settings(inventory, inventory.select("all", where.limit), extra_variables(where.extra_vars))
     done = lock_files(chosen, known, uses=uses, check_only=check, upgrade=upgrade, strict=strict, report=_say)
     for one in done:
         print("\n".join(_lines(one)))

@@ -11,7 +11,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
-from provision import directives
+from provision import directives, network
 from provision.agent.protocol import Result, Step
 from provision.agent.record import record
 from provision.apart import delegated, ends_run
@@ -423,6 +423,8 @@ class _Planner:
         self.check = self.flag(task.check_mode, scope, self.environment.run.check)
         self.notify = self.notified(scope)
         title = _raw_title(task) if no_log and task.loop is not None else item.title
+        reach = network.of_step(translated.resource, scope, self.environment.run.inventory.folder)
+        self.blobs |= reach.blobs
         step = Step(
             id=self.next_id,
             resource=translated.resource,
@@ -432,8 +434,9 @@ class _Planner:
             check=self.check,
             on_failure="continue" if self.ignore or task.failed_when or is_tried(task) else "stop",
             sensitive=sensitive or no_log,
-            environment=self.variables(scope),
+            environment=network.under(reach, self.variables(scope)),
             notify=[] if self.delegated else list(self.notify),
+            trust=reach.trust,
         )
         self.next_id += 1
         self.asked.append(Asked(step.id, title, item.value, item.index, sensitive=step.sensitive, names=item.names))

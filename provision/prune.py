@@ -15,16 +15,18 @@ from provision.agent.protocol import Result
 from provision.apply import confirmed
 from provision.compile import Batch, Cursor, HostVariables, next_batch
 from provision.errors import ProvisionError
-from provision.events import Event, StepEnded
+from provision.events import Event, OrphansFound, RunEnded, StepEnded
 from provision.execute import Job, execute
 from provision.options import Where
 from provision.orphans import Orphan, Orphans
 from provision.playbook import Play
 from provision.printable import printable
+from provision.report import Report
 from provision.report.tally import Tally, host_names
+from provision.secret.known import clean
 from provision.session import NextBatch
 
-__all__ = ["prune", "said", "unjudged", "watched"]
+__all__ = ["Telling", "prune", "said", "unjudged", "watched"]
 
 
 def unjudged(job: Job) -> str:
@@ -53,7 +55,7 @@ def said(looks: Mapping[str, Orphans]) -> Iterator[str]:
         if look.unclear:
             alike.setdefault(f"orphans are not judged: {look.unclear}", []).append(host)
     for line, hosts in alike.items():
-        yield f"{printable(line)}  ({host_names(hosts, len(looks))})"
+        yield f"{printable(clean(line))}  ({host_names(hosts, len(looks))})"
 
 
 def prune(looks: Mapping[str, Orphans], where: Where, *, yes: bool) -> int:
@@ -103,6 +105,27 @@ def _with(spec: Mapping[str, Any]) -> NextBatch:
         return replace(batch, steps=steps), after
 
     return compiled
+
+
+class Telling:
+    """A report that also hears what the looks found, right before the run's end."""
+
+    def __init__(self, report: Report, looks: Mapping[str, Orphans]) -> None:
+        self._report = report
+        self._looks = looks
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, RunEnded):
+            for host, look in self._looks.items():
+                told = tuple(
+                    {"kind": each.kind, "what": each.what, "made_by": each.step, "stays": each.stays}
+                    for each in look.found()
+                )
+                self._report.add(clean(OrphansFound(host, told, look.unclear)))
+        self._report.add(event)
+
+    def close(self) -> None:
+        self._report.close()
 
 
 class _Told:

@@ -46,8 +46,11 @@ _HOST_VARIABLES: dict[str, Any] = {
     "conda_root": str,
     "http_proxy": str,
     "https_proxy": str,
-    "no_proxy": str,
+    "no_proxy": str | list[str],
     "ca_file": str,
+    "channel_credentials": dict[str, dict[str, str]],
+    "index_credentials": dict[str, dict[str, str]],
+    "git_credentials": dict[str, dict[str, str]],
 }
 """Variables that the tool itself reads, for completion."""
 

@@ -69,11 +69,17 @@ class Awaited:
     before: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-def values_of(result: Result, check: bool, sensitive: bool = False) -> Registered:
-    """A result as templates see it, with Ansible's words; of a sensitive step every text is a secret but for paths."""
+def values_of(result: Result, check: bool, sensitive: bool = False, title: str = "") -> Registered:
+    """A result as templates see it, with Ansible's words.
+
+    Of a sensitive step every text is a secret, but for paths and what its title says in any case.
+    """
     fields = result.fields
     if sensitive:
-        fields = {name: value if _is_path(value) else _learned(value) for name, value in fields.items()}
+        fields = {
+            name: value if _is_path(value) or (isinstance(value, str) and value in title) else _learned(value)
+            for name, value in fields.items()
+        }
     values = Registered(fields)
     for name in result.cut:
         values.pop(name, None)

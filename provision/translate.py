@@ -390,4 +390,4 @@ def specify_environment(
     from provision.conda import ship
     from provision.conda.mirrors import Settings
 
-    return ship.specify(lock, options, Settings.read(variables, Path()), variables.get("facts"))
+    return ship.specify(lock, options, Settings.of_host(variables), variables.get("facts"))

@@ -25,11 +25,11 @@ class System:
     """The host as one worker sees it.
 
     `blob(sha256)` gives the path of a local file with that content, asked of the control node where the host lacks
-    it. `environment` are the variables of the step, `trust` its certificate authorities (`trust.py`). `pending` holds, in check mode, the paths that earlier steps of
-    this run would change, so that later steps can predict what follows. `answers` holds what was asked for many
-    steps at once (`questions`), forgotten after any action. `notes` is for what steps of one run tell each other
-    (for example the generation that an environment was built into); what is JSON there reaches other users' steps.
-    `watch` is what commands are bound to.
+    it. `environment` are the variables of the step, `trust` its certificate authorities (`trust.py`). `pending` holds,
+    in check mode, the paths that earlier steps of this run would change, so that later steps can predict what follows.
+    `answers` holds what was asked for many steps at once (`questions`), forgotten after any action. `notes` is for
+    what steps of one run tell each other (for example the generation that an environment was built into); what is
+    JSON there reaches other users' steps. `watch` is what commands are bound to.
     """
 
     blob: Callable[[str], str]

@@ -149,7 +149,7 @@ def told(request: Request, error: BaseException) -> Refusal:
     said = str(reason if reason is not None else error) or type(error).__name__
     for secret in (request.password, request.username):
         said = said.replace(secret, "***") if secret else said
-    hint = reached.hint(said, "", "see that the host reaches it; proxies come from `environment: {https_proxy: ...}`")
+    hint = reached.hint(said, "", "see that the host reaches it")
     if "CERTIFICATE" in said.upper():
         hint = "give the certificate of its authority in `ca_path` or `ca_file`, or correct the server's"
     shown = without_credentials(request.url)

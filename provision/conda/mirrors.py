@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 from provision.agent.record import record
 from provision.errors import ProvisionError
+from provision.network import ca_file, keep_secret, logged_in, logins, proxies
 from provision.source import nearest
 
 __all__ = ["Settings", "canonical_channels", "canonical_url", "clean", "mirrored"]
@@ -34,7 +35,8 @@ class Settings:
     `glibc`, `linux`, `cuda` and `archspec` are the least that every host has, and what is solved for; `cuda` None:
     what the environment itself means. `driver` is the oldest driver of the fleet, None when it is not said.
     `locks_directory` None: a lock stands beside its environment.yml. `network` holds the variables of proxies and of
-    the certificate file for whatever fetches. `root` is where environments live on hosts.
+    the certificate file for whatever fetches. `channel_logins` and `index_logins` go with addresses that begin so.
+    `root` is where environments live on hosts.
     """
 
     channel_mirrors: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +50,16 @@ class Settings:
     driver: str | None = None
     network: Mapping[str, str] = field(default_factory=dict)
     root: str = "/opt/conda"
+    channel_logins: Mapping[str, str] = field(default_factory=dict)
+    index_logins: Mapping[str, str] = field(default_factory=dict)
+
+    def channel_address(self, url: str) -> str:
+        """Where a canonical channel is fetched, with the login that it asks for."""
+        return logged_in(mirrored(url, self.channel_mirrors), self.channel_logins)
+
+    def index_address(self, url: str) -> str:
+        """Where a canonical index is fetched, with the login that it asks for."""
+        return logged_in(mirrored(url, self.index_mirrors), self.index_logins)
 
     def for_platform(self, platform: str) -> Settings:
         """The same for another platform; a floor of the processor holds for its own architecture only."""
@@ -57,6 +69,11 @@ class Settings:
         return replace(self, platform=platform, archspec=archspec)
 
     @staticmethod
+    def of_host(variables: Mapping[str, Any]) -> Settings:
+        """Of the settings those that a host's own installations depend on. Raises ProvisionError."""
+        return Settings(**_of_host(variables))
+
+    @staticmethod
     def read(variables: Mapping[str, Any], folder: Path) -> Settings:
         """The settings in an inventory's variables; relative paths start at `folder`. Raises ProvisionError."""
         floor = _mapping(variables, "system_floor")
@@ -64,17 +81,15 @@ class Settings:
             if key not in _FLOOR_KEYS:
                 hint = nearest(key, set(_FLOOR_KEYS)) or f"it knows {', '.join(f'`{known}`' for known in _FLOOR_KEYS)}"
                 raise ProvisionError(f"unknown key `{key}` in the variable `system_floor`", hint=hint)
-        given = {key: _version(key, value) for key, value in floor.items() if value is not None}
+        given: dict[str, Any] = {key: _version(key, value) for key, value in floor.items() if value is not None}
         if given.get("platform", "linux-64") not in PLATFORMS:
             hint = "it can be `linux-64` or `linux-aarch64`"
             raise ProvisionError(f"the platform `{given['platform']}` is not supported", hint=hint)
         locks = variables.get("locks_directory")
         return Settings(
-            channel_mirrors=_mirrors(variables, "channel_mirrors", canonical_channel),
-            index_mirrors=_mirrors(variables, "index_mirrors", lambda url: url.rstrip("/")),
+            **_of_host(variables),
             locks_directory=folder / str(locks) if locks else None,
             network=_network(variables, folder),
-            root=str(variables.get("conda_root", "/opt/conda")),
             **({"archspec": "aarch64"} if given.get("platform") == "linux-aarch64" else {}) | given,
         )
 
@@ -124,6 +139,16 @@ def clean(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
+def _of_host(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "channel_mirrors": _mirrors(variables, "channel_mirrors", canonical_channel),
+        "index_mirrors": _mirrors(variables, "index_mirrors", lambda url: url.rstrip("/")),
+        "channel_logins": logins(variables, "channel_credentials"),
+        "index_logins": logins(variables, "index_credentials"),
+        "root": str(variables.get("conda_root", "/opt/conda")),
+    }
+
+
 def _mapping(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = variables.get(name) or {}
     if not isinstance(value, Mapping):
@@ -137,6 +162,7 @@ def _mirrors(variables: Mapping[str, Any], name: str, canonical: Any) -> dict[st
         if urlsplit(str(value)).scheme not in ("http", "https"):
             hint = f"write `{name}: {{{key}: https://…}}`"
             raise ProvisionError(f"the mirror of `{key}` in the variable `{name}` is no http or https URL", hint=hint)
+        keep_secret(str(value))
         mirrors[canonical(str(key))] = str(value).rstrip("/")
     return mirrors
 
@@ -150,10 +176,6 @@ def _version(key: str, value: object) -> str:
 
 
 def _network(variables: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    network: dict[str, str] = {}
-    for name in ("http_proxy", "https_proxy", "no_proxy"):
-        if variables.get(name):
-            network[name] = network[name.upper()] = str(variables[name])
-    if variables.get("ca_file"):
-        network["SSL_CERT_FILE"] = str(folder / str(variables["ca_file"]))
-    return network
+    found = proxies(variables)
+    path = ca_file(variables, folder)
+    return {**found, "SSL_CERT_FILE": str(path)} if path else found

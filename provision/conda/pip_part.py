@@ -20,6 +20,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from provision.agent import reached
 from provision.cache import cache_folder
 from provision.conda.environment import Environment, Index
 from provision.conda.locked import PipPackage, Wheel
@@ -27,6 +28,7 @@ from provision.conda.mirrors import Settings, canonical_url, clean, mirrored
 from provision.conda.names import distributions
 from provision.conda.tools import uv
 from provision.errors import ProvisionError
+from provision.network import here
 
 __all__ = ["provided", "resolve"]
 
@@ -89,7 +91,7 @@ class _Uv:
         }
         self.variables = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("UV_", "PIP_"))},
-            **settings.network,
+            **here(settings.network),
             "UV_INDEX": " ".join(places["index"][:-1]),
             "UV_DEFAULT_INDEX": places["index"][-1],
             "UV_FIND_LINKS": ",".join([str(stubs), *places["links"]]),
@@ -101,7 +103,7 @@ class _Uv:
         }
 
     def _address(self, index: Index) -> str:
-        return mirrored(index.url, self.settings.index_mirrors)
+        return self.settings.index_address(index.url)
 
     def __call__(self, *options: str) -> str:
         argv = [uv(), "pip", "compile", "asked.in", "--constraints", "provided.in", "--no-config", "--generate-hashes"]
@@ -118,7 +120,12 @@ class _Uv:
         return done.stdout
 
     def _failed(self, text: str) -> ProvisionError:
-        """uv's own words without mirrors, with the line that they are about."""
+        """uv's own words without mirrors, with the line that they are about; who cannot be reached is the mirror."""
+        said = clean(text)
+        if hint := reached.hint(said, "index_credentials", ""):
+            summary = f"cannot resolve the pip part of `{self.environment.name}`"
+            # of a login that lacks, uv speaks only in its hint
+            return ProvisionError(summary, cause=_plain(said.replace("hint: ", "")), hint=hint)
         for canonical, mirror in self.settings.index_mirrors.items():
             text = text.replace(mirror, canonical).replace(clean(mirror), canonical)
         text = _plain(clean(text))

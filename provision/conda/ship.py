@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from provision.cache import once
 from provision.conda import tools
 from provision.conda.locked import CONDA_FIELDS, Lock, PipPackage
-from provision.conda.mirrors import Settings, canonical_channels, mirrored
+from provision.conda.mirrors import Settings, canonical_channels
 
 __all__ = ["specify"]
 
@@ -40,8 +40,8 @@ def specify(
         uv = tools.uv_archive(target)
         blobs[uv.sha256] = uv.path
         spec["uv_blob"] = uv.sha256
-    spec["channel_mirrors"] = _used(canonical_channels(lock.asks["channels"]), settings.channel_mirrors)
-    spec["index_mirrors"] = _used({package.index for package in lock.pip}, settings.index_mirrors)
+    spec["channel_mirrors"] = _used(canonical_channels(lock.asks["channels"]), settings.channel_address)
+    spec["index_mirrors"] = _used({package.index for package in lock.pip}, settings.index_address)
     return {**spec, **arguments}, blobs
 
 
@@ -92,9 +92,9 @@ def _groups(lock: Lock) -> list[dict[str, Any]]:
     return [{"index": index, "kind": kind, "packages": packages} for (index, kind), packages in groups.items()]
 
 
-def _used(urls: Iterable[str], mirrors: Mapping[str, str]) -> dict[str, str]:
-    """The mirror of each canonical URL that has one: no host learns of others."""
-    served = {url: mirrored(url, mirrors) for url in sorted(urls)}
+def _used(urls: Iterable[str], address_of: Callable[[str], str]) -> dict[str, str]:
+    """The address of each canonical URL that is not fetched from there: no host learns of others."""
+    served = {url: address_of(url) for url in sorted(urls)}
     return {url: address for url, address in served.items() if address != url}
 
 

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from provision.agent import reached
 from provision.cache import cache_folder
 from provision.conda.environment import CondaSpec, Environment
 from provision.conda.mirrors import Settings, canonical_channel, canonical_channels, clean
 from provision.errors import ProvisionError
+from provision.network import here
 
 __all__ = ["Solution", "cache_folder", "solve", "virtual_packages"]
 
@@ -21,6 +23,8 @@ SOLVE_TIMEOUT = 120.0
 """Seconds that the solver may think."""
 PROCESS_TIMEOUT = 900.0
 """Seconds for the whole process, with what it fetches."""
+
+_ELSEWHERE = "where channels are served by a mirror, say so in the variable `channel_mirrors`"
 
 Solution = tuple[str, list[dict[str, Any]]]
 """Rattler's lock file as text, and the record of each package."""
@@ -46,7 +50,7 @@ def solve(environment: Environment, settings: Settings, cuda: str | None, previo
     offered = virtual_packages(settings, cuda)
     request = {
         "channels": list(canonical_channels(environment.channels)),
-        "mirrors": dict(settings.channel_mirrors),
+        "mirrors": _addresses(environment, settings),
         "specs": [_match_spec(spec) for spec in environment.conda],
         "platform": settings.platform,
         "virtual_packages": offered,
@@ -58,6 +62,14 @@ def solve(environment: Environment, settings: Settings, cuda: str | None, previo
     if "error" in answer:
         raise _readable(environment, settings, offered, answer)
     return answer["lock"], answer["records"]
+
+
+def _addresses(environment: Environment, settings: Settings) -> dict[str, str]:
+    """Where channels are fetched, by canonical URL: all that have a mirror, and those asked for that want a login."""
+    asked = {*canonical_channels(environment.channels)}
+    asked |= {canonical_channel(spec.channel) for spec in environment.conda if spec.channel}
+    found = {url: settings.channel_address(url) for url in (*settings.channel_mirrors, *sorted(asked))}
+    return {url: address for url, address in found.items() if address != url}
 
 
 def _match_spec(spec: CondaSpec) -> str:
@@ -75,7 +87,7 @@ def _ask(request: dict[str, Any], network: Mapping[str, str]) -> dict[str, Any]:
             capture_output=True,
             text=True,
             timeout=PROCESS_TIMEOUT,
-            env={**os.environ, **network, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, **here(network), "PYTHONWARNINGS": "ignore"},
         )
     except subprocess.TimeoutExpired:
         return {"error": f"the solver gave no answer in {PROCESS_TIMEOUT:.0f} s"}
@@ -91,16 +103,17 @@ def _readable(
     environment: Environment, settings: Settings, offered: list[tuple[str, str, str]], answer: Mapping[str, Any]
 ) -> ProvisionError:
     """The solver's own words, the place that they are about, and what was offered."""
-    text = str(answer["error"])
+    said = clean(str(answer["error"])).strip()
+    text = re.sub(r"^Cannot solve the request because of: ", "", said)
     for canonical, mirror in settings.channel_mirrors.items():
-        text = text.replace(mirror, canonical).replace(clean(mirror), canonical)
-    text = re.sub(r"^Cannot solve the request because of: ", "", clean(text).strip())
+        text = text.replace(clean(mirror), canonical)
     if answer.get("kind") != "SolverError":
+        hint = reached.hint(said, "channel_credentials", "")
         return ProvisionError(
             f"cannot read the channels of `{environment.name}`",
             where=environment.marks.get("channels"),
-            cause=text,
-            hint="where channels are served by a mirror, say so in the variable `channel_mirrors`",
+            cause=said if hint else text,  # who cannot be reached is the mirror
+            hint=hint or _ELSEWHERE,
         )
     named = (spec for spec in environment.conda if re.search(rf"(?<![\w-]){re.escape(spec.name)}(?![\w-])", text))
     where = next((spec.where for spec in named), environment.marks.get("dependencies"))

@@ -18,10 +18,12 @@ from typing import Any
 from rattler import GenericVirtualPackage, LockFile, MatchSpec, PackageName, Version, solve
 from rattler.lock import LockChannel, LockPlatform
 from rattler.networking import Client, MirrorMiddleware
-from rattler.networking.middleware import AuthenticationMiddleware, RetryMiddleware
+from rattler.networking.middleware import AddHeadersMiddleware, AuthenticationMiddleware, RetryMiddleware
 from rattler.package.build_string import BuildString
 from rattler.repo_data.gateway import Gateway
 from rattler.repo_data.record import RepoDataRecord
+
+from provision.agent import logins
 
 
 async def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -40,8 +42,12 @@ async def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gateway(request: dict[str, Any]) -> Gateway:
-    mirrors = MirrorMiddleware({canonical: [mirror] for canonical, mirror in request["mirrors"].items()})
-    client = Client([mirrors, RetryMiddleware(2), AuthenticationMiddleware()])
+    addresses = request["mirrors"]
+    mirrors = MirrorMiddleware({canonical: [mirror] for canonical, mirror in logins.bare(addresses).items()})
+    headers = logins.headers(addresses)
+    # rattler's own looks for logins, in netrc among others, come first: what the inventory says replaces them
+    own = [AddHeadersMiddleware(headers)] if headers else []
+    client = Client([mirrors, RetryMiddleware(2), AuthenticationMiddleware(), *own])
     return Gateway(cache_dir=Path(request["cache"]), client=client)
 
 

@@ -56,6 +56,8 @@ def _host(host: HostTally) -> dict[str, Any]:
         "simulated": host.simulated,
         "seconds": round(host.seconds, 3),
         "error": _plain(host.error),
+        "orphans": [dict(orphan) for orphan in host.orphans],
+        "orphans_unjudged": host.unjudged or None,
     }
 
 

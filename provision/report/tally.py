@@ -15,6 +15,7 @@ from provision.events import (
     HostFailed,
     HostUnreachable,
     Notice,
+    OrphansFound,
     RunEnded,
     RunStarted,
     RunStopped,
@@ -39,6 +40,9 @@ class HostTally:
     error: ProvisionError | None = None
     seconds: float = 0.0
     simulated: bool = False
+    orphans: tuple[dict[str, str], ...] = ()
+    unjudged: str = ""
+    """Why its orphans cannot be told."""
 
 
 @record(frozen=True, slots=True)
@@ -100,6 +104,9 @@ class Tally:
                 host.error, host.unreachable = event.error, True
             case HostEnded():
                 self.host(event.host).seconds = event.seconds
+            case OrphansFound():
+                host = self.host(event.host)
+                host.orphans, host.unjudged = event.orphans, event.unjudged
             case Notice():
                 self.notices.append(event)
             case RunStopped():

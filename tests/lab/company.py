@@ -90,7 +90,7 @@ class Company:
         hosts, configuration = self.folder / "hosts", self.folder / "proxy.conf"
         hosts.write_text(f"127.0.0.1 localhost {NAME}\n")
         configuration.write_text(
-            f"Port {port}\nListen {address}\nTimeout 60\nLogLevel Connect\nLogFile \"{self.log}\"\n"
+            f'Port {port}\nListen {address}\nTimeout 60\nLogLevel Connect\nLogFile "{self.log}"\n'
             f"MaxClients 100\nBasicAuth {self.to_proxy.user} {self.to_proxy.password}\n"
         )
         configuration.chmod(0o600)

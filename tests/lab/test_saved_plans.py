@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,9 @@ def test_what_the_playbook_no_longer_names_is_shown_and_pruned(lab: Lab, hosts: 
     (host.root / "opt/planned/a").write_text("by hand\n")
     said = provision(lab, tmp_path, "plan", *args)
     assert 'orphan: file /opt/planned/said, made by "Depends"' in said and "orphan: directory /opt/planned" in said
+    document = json.loads(provision(lab, tmp_path, "plan", *args, "-o", "json").partition("\norphan: ")[0])
+    (told,) = [each for each in document["hosts"][host.name]["orphans"] if each["what"] == "/opt/planned/said"]
+    assert told == {"kind": "file", "what": "/opt/planned/said", "made_by": "Depends", "stays": ""}
     assert "orphans are not judged" in provision(lab, tmp_path, "plan", *args, "-t", "some")
     said = provision(lab, tmp_path, "apply", *args, "--prune", "-y")
     assert "remove /opt/planned/said" in said

@@ -167,5 +167,5 @@ def test_ssh_is_told_of_keys() -> None:
     from provision.agent.resources import git
 
     spec = git.Spec("ssh://git@example.com/a", "/a", key_file="/root/my key", accept_newhostkey=True)
-    told = git._environment(spec)["GIT_SSH_COMMAND"]
+    told = git._environment(spec, System(blob=str))["GIT_SSH_COMMAND"]
     assert told.endswith("-i '/root/my key' -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new")

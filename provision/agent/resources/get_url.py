@@ -10,7 +10,7 @@ import stat
 from dataclasses import field
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .. import attributes, edited, web
+from .. import attributes, edited, reached, web
 from ..attributes import Attributes
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
@@ -321,10 +321,16 @@ def _heed(system: System) -> None:
 def _need_success(request: web.Request, reply: Any) -> None:
     if not 200 <= reply.status < 300:
         shown = without_credentials(request.url)
+        said, otherwise = (
+            "%d %s" % (reply.status, reply.reason),
+            "correct the address, or what the server lets this host have",
+        )
+        if reply.status == 401:
+            otherwise = "say who asks in `url_username` and `url_password`"
         raise Refusal(
             "cannot get `%s`" % shown,
-            "the server says %d %s" % (reply.status, reply.reason),
-            "correct the address, or what the server lets this host have",
+            "the server says %s" % said,
+            reached.hint(said, "", otherwise),
             {"status_code": reply.status, "url": shown},
         )
 

@@ -146,7 +146,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     _must(spec, _git(system, spec, "update-ref", _DEPLOYED, action.arguments["wanted"]))
     if spec.recursive and os.path.exists(os.path.join(spec.dest, ".gitmodules")):
         update = ("submodule", "update", "--init", "--recursive")
-        _must(spec, _git(system, spec, *update, deadline=spec.timeout, emit=emit))
+        _must(spec, _git(system, spec, *update, deadline=spec.timeout, emit=emit), system)
     return {"before": before, "after": action.arguments["wanted"]}
 
 
@@ -247,7 +247,7 @@ def _fetch(spec: Spec, wanted: str, reference: str, system: System, emit: Emit) 
     if done.returncode != 0 and not reference and not done.timed_out:
         every = ["fetch", "--progress", "--tags", "--", spec.remote, "+refs/heads/*:refs/remotes/%s/*" % spec.remote]
         done = _git(system, spec, *every, deadline=spec.timeout, emit=emit)
-    _must(spec, done)
+    _must(spec, done, system)
 
 
 def _git(
@@ -269,14 +269,15 @@ def _git_is_pending(system: System) -> bool:
     return not system.exists("/usr/bin/git") and any("git" in target.split(", ") for target in system.pending)
 
 
-def _must(spec: Spec, done: Completed) -> Completed:
+def _must(spec: Spec, done: Completed, fetching: Optional[System] = None) -> Completed:
     if done.returncode == 0:
         return done
     word = next((word for word in done.argv[1:] if word not in ("-C", spec.dest)), "")
     why = "it did not end in time" if done.timed_out else "\n".join(done.stderr.strip().splitlines()[-10:])
     owned = "dubious ownership" in done.stderr
     hint = "run the task as the owner of the checkout, with `become_user`" if owned else ""
-    raise Refusal("`git %s` failed for `%s`" % (word, spec.dest), why, hint)
+    hint = _access(why, spec, fetching, hint) if fetching else hint
+    raise Refusal("`git %s` failed for `%s`" % (word, spec.dest), without_credentials(why), hint)
 
 
 def _environment(spec: Spec, system: System) -> Dict[str, str]:

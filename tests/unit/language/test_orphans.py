@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 from driven import loaded
+from syrupy.assertion import SnapshotAssertion
 
 from provision.agent.protocol import Result
+from provision.apply import apply
 from provision.compile import HostVariables, PlannedStep, Run, start
+from provision.errors import ProvisionError
+from provision.events import Event, OrphansFound, RunEnded
 from provision.inventory import load_inventory
+from provision.options import Shown, What, Where
 from provision.orphans import Orphan, Orphans
-from provision.prune import _spec, said
+from provision.prune import Telling, _spec, said
 
 BOOK = "shop/playbooks/site.yaml"
 
@@ -126,3 +131,48 @@ def test_a_host_that_failed_is_not_judged(tmp_path: Path) -> None:
 def test_equal_lines_are_said_once(tmp_path: Path) -> None:
     look = looked(tmp_path, KEPT, {"paths": [path("/etc/a")]})
     assert list(said({"gpu-01": look, "gpu-02": look})) == ['orphan: file /etc/a, made by "Made"  (all 2 hosts)']
+
+
+class _Heard:
+    """A report that keeps its events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def add(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+def test_reports_hear_of_orphans_right_before_the_end(tmp_path: Path) -> None:
+    heard = _Heard()
+    failed = looked(tmp_path, KEPT, {}, {"status": "failed", "error": {"summary": "no"}})
+    looks = {"gpu-01": looked(tmp_path, KEPT, {"paths": [path("/etc/a")]}), "gpu-02": failed}
+    Telling(heard, looks).add(RunEnded(1.0))
+    orphan = {"kind": "file", "what": "/etc/a", "made_by": "Made", "stays": ""}
+    assert heard.events == [
+        OrphansFound("gpu-01", (orphan,)),
+        OrphansFound("gpu-02", (), "it did not come to its end"),
+        RunEnded(1.0),
+    ]
+
+
+def test_prune_refuses_a_part_of_a_playbook(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    (tmp_path / "site.yaml").write_text(
+        "- hosts: all\n  tasks:\n    - {name: One, command: {argv: [id]}, tags: some}\n"
+    )
+    (tmp_path / "hosts.yaml").write_text("all: {hosts: {gpu-01: {}}}\n")
+    where = Where(inventory=[tmp_path / "hosts.yaml"])
+    with pytest.raises(ProvisionError) as refused:
+        apply(
+            tmp_path / "site.yaml",
+            check=False,
+            yes=True,
+            what=What(tags=["some"]),
+            where=where,
+            shown=Shown(),
+            prune=True,
+        )
+    assert str(refused.value) == snapshot

@@ -102,6 +102,8 @@ def test_json_keeps_its_schema() -> None:
         "simulated": False,
         "seconds": 0,
         "error": None,
+        "orphans": [],
+        "orphans_unjudged": None,
     }
     assert [change["host"] for change in document["changes"]] == ["n1", "n2"]
     assert document["simulated"] is True
