@@ -11,7 +11,7 @@ demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine 
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
 
 test: check $(ORACLE)/.installed  ## everything; the part with hosts boots labs of its own
-	bash tests/prerequisites.sh sshd sudo faketime
+	bash tests/prerequisites.sh sshd sudo faketime tinyproxy
 	$(BIN)/pytest -m "lab or slow"
 
 check: $(STAMP)               ## lint, types and the tests that need no host

@@ -204,8 +204,11 @@ def logins(variables: Mapping[str, Any], name: str) -> dict[str, str]:
     for url, login in written.items():
         parts = _split(str(url))
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            cause = "it is no http or https URL" if parts is None or "@" not in parts.netloc else "it holds a login"
-            raise ProvisionError(f"`{name}` has a login for an address that is none", cause=cause, hint=_form(name))
+            cause = (
+                "it is no http or https URL" if parts is None or "@" not in parts.netloc else "it holds a login itself"
+            )
+            bare = str(url).rpartition("@")[2]
+            raise ProvisionError(f"`{name}` cannot have a login for `{bare}`", cause=cause, hint=_form(name))
         found[str(url).rstrip("/")] = _login(name, str(url), login)
     return found
 
@@ -215,7 +218,7 @@ def _login(name: str, url: str, login: Any) -> str:
     if keys not in ({"username", "password"}, {"token"}) or not all(isinstance(v, str) and v for v in login.values()):
         wrong = sorted(str(key) for key in keys - set(_KEYS))
         hint = (nearest(wrong[0], set(_KEYS)) if wrong else "") or _form(name)
-        raise ProvisionError(f"`{name}` says not who asks at `{url}`", hint=hint)
+        raise ProvisionError(f"`{name}` does not say who asks at `{url}`", hint=hint)
     user, word = login.get("username", _CREDENTIALS[name]), login.get("token") or login["password"]
     if ":" in user or any(ord(character) < 32 for character in user + word):
         raise ProvisionError(f"the login of `{name}` for `{url}` cannot be sent", cause="a user has no `:` in its name")

@@ -50,8 +50,8 @@ class Settings:
     driver: str | None = None
     network: Mapping[str, str] = field(default_factory=dict)
     root: str = "/opt/conda"
-    channel_logins: Mapping[str, str] = field(default_factory=dict)
-    index_logins: Mapping[str, str] = field(default_factory=dict)
+    channel_logins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    index_logins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def channel_address(self, url: str) -> str:
         """Where a canonical channel is fetched, with the login that it asks for."""

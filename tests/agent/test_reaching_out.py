@@ -168,9 +168,9 @@ class Ran:
         self.code, self.errors = code, errors
         self.runs: list[tuple[list[str], dict[str, str]]] = []
 
-    def __call__(self, _: System, argv: list[str], **options: Any) -> Completed:
+    def __call__(self, argv: list[str], **options: Any) -> Completed:
         self.runs.append((list(argv), options.get("environment") or {}))
-        return Completed(list(argv), self.code, "", self.errors, False)
+        return Completed(tuple(argv), self.code, "", self.errors, False)
 
 
 def test_apt_and_git_are_told_whom_to_trust(host: System, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_get_url_trusts_the_step_s_authorities(tmp_path: Path, monkeypatch: pyte
     both.write_text((tmp_path / "cert").read_text() + (tmp_path / "key").read_text())
     spec = {"dest": str(tmp_path / "f")}
     with server(lambda handler, _: say(handler, 200, b"x"), str(both)) as (url, _):
-        options = {"state_directory": str(tmp_path / "state")}
+        options: dict[str, Any] = {"state_directory": str(tmp_path / "state")}
         with pytest.raises(Refusal) as refused:
             done("get_url", {**spec, "url": f"{url}/f"}, **options)
         assert "`ca_file`" in refused.value.hint

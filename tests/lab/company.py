@@ -122,7 +122,7 @@ def _served(company: Company, www: Path) -> Server:
             return super().send_head()
 
     server = Server(www, "127.0.0.1", 0)
-    server.RequestHandlerClass = Handler  # type: ignore[assignment]
+    server.RequestHandlerClass = Handler
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(company.folder / "server.pem", company.folder / "server.key")
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

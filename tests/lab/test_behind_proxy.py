@@ -6,7 +6,6 @@ vault, and are looked for afterwards wherever they must not be.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -31,6 +30,8 @@ pytestmark = pytest.mark.lab
 HOST = "gpu-02"
 PACKAGE = "libnvidia-compute-535"
 PREFIX = "/opt/conda/envs/behind-proxy"
+MADE = [PREFIX, "/opt/conda/envs/.generations/behind-proxy", "/opt/behind-proxy", "/tmp/behind-proxy"]
+MADE += ["/opt/company-release", "/var/lib/provision/ca"]
 CHANNEL = "https://conda.anaconda.org/conda-forge"
 ENVIRONMENT = """\
 name: behind-proxy
@@ -91,12 +92,12 @@ class Project:
             "git_credentials": {f"{url}/git": login},
         }
 
-    def __call__(self, *words: str, code: int = 0) -> str:
+    def __call__(self, *words: str, code: int = 0, **environment: str) -> str:
         argv = [sys.executable, "-m", "provision", *words, "-i", "inventory.yaml"]
         done = subprocess.run(
             [*argv, "--vault-password-file", "password"],
             cwd=self.folder,
-            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")},
+            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=120,
@@ -137,18 +138,13 @@ class Arguments:
 def host(lab: Lab) -> Iterator[Host]:
     """A host whose packages come from the company alone; as it was, afterwards."""
     found = lab.host(HOST)
-    found.run(
-        ["sh", "-c", "mkdir /etc/apt/aside; mv /etc/apt/sources.list* /etc/apt/aside; mkdir /etc/apt/sources.list.d"]
-    )
+    found.run(["sh", "-c", "cd /etc/apt && mkdir aside && mv sources.list* aside && mkdir sources.list.d"])
     try:
         yield found
     finally:
         found.run(["apt-get", "purge", "--yes", "--quiet", PACKAGE], check=False)
-        found.run(["sh", "-c", "rm -r /etc/apt/sources.list*; mv /etc/apt/aside/* /etc/apt; rmdir /etc/apt/aside"])
-        found.run(
-            ["rm", "-rf", "/opt/behind-proxy", "/tmp/behind-proxy", "/opt/company-release", "/var/lib/provision/ca"]
-        )
-        found.run(["sh", "-c", f"rm -rf {PREFIX} /opt/conda/envs/.generations/behind-proxy"])
+        found.run(["sh", "-c", "cd /etc/apt && rm -r sources.list* && mv aside/* . && rmdir aside"])
+        found.run(["rm", "-rf", *MADE])
 
 
 @pytest.fixture
@@ -186,6 +182,7 @@ def test_everything_comes_through_the_proxy(host: Host, project: Project) -> Non
         asked = len(company.asked)
         assert project.apply()["changes"] == []
         assert all(path.startswith("/git/") or path == "/apt/Release" for path in company.asked[asked:])
+        project("plan", "play.yaml", "-o", "saved.plan")
         refusals(project)
     finally:
         arguments.close()
@@ -218,7 +215,10 @@ def refusals(project: Project) -> None:
     said = project("lock", "environment.yml", "-e", json.dumps({"index_credentials": {}}), code=1)
     assert "cannot resolve the pip part" in said and f"{company.url}/simple" in said
     assert "`index_credentials`" in said
-    project("lock", "environment.yml")
+    netrc, login = company.folder / "netrc", company.to_server
+    netrc.write_text(f"machine {NAME} login {login.user} password {login.password}\n")
+    none = json.dumps({"channel_credentials": {}, "index_credentials": {}})
+    project("lock", "environment.yml", "-e", none, NETRC=str(netrc))
 
 
 def failure(project: Project, *words: str) -> str:
@@ -238,10 +238,8 @@ def nowhere(host: Host, project: Project, arguments: Arguments) -> None:
     assert not [text for text in arguments.seen if any(form in text for form in wanted)]
     assert not [form for form in wanted if form in project.printed], project.printed.decode()
     files = [path for path in project.folder.rglob("*") if path.is_file() and "tools" not in path.parts]
-    assert any(path.name == "history.db" for path in files)
+    assert {"history.db", "saved.plan"} <= {path.name for path in files}
     assert not [path for path in files if any(form in path.read_bytes() for form in wanted)]
     assert left_on(host, wanted) == ""
-    host.run(
-        ["sh", "-c", "cat > /opt/company-release"], stdin=base64.b64encode(wanted[0]).decode() + wanted[0].decode()
-    )
+    host.run(["sh", "-c", "cat > /opt/company-release"], stdin=wanted[0].decode())
     assert left_on(host, wanted) == "/opt/company-release\n", "the search itself finds"

@@ -14,7 +14,7 @@ from provision import source
 from provision.cli import app
 from provision.conda import lint
 from provision.conda.environment import read
-from provision.conda.mirrors import Settings
+from provision.fleet_settings import settings
 from provision.inventory import load_inventory
 from provision.preflight import check
 from provision.reference import FILE, reference
@@ -45,6 +45,7 @@ def commands(document: Path) -> Iterator[tuple[int, list[str]]]:
                 yield number, shlex.split(re.sub(r"\$\([^)]*\)", "SUBSTITUTED", words), comments=True)[1:]
 
 
+VAULT = dict.fromkeys(("proxy_password", "packages_password", "git_token"), "from a vault")
 EXAMPLES = [(path, line, text) for path in DOCUMENTS for line, text in blocks(path, "yaml")]
 COMMANDS = [(path, line, words) for path in DOCUMENTS for line, words in commands(path)]
 
@@ -71,7 +72,9 @@ def test_example_loads(case: tuple[Path, int, str], tmp_path: Path, monkeypatch:
         assert isinstance(content, source.Mapping)
         inventory = load_inventory([file])
         assert inventory.hosts
-        Settings.read(inventory.variables(next(iter(inventory.hosts))), tmp_path)
+        (tmp_path / "certificates").mkdir()
+        (tmp_path / "certificates/company.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+        settings(inventory, list(inventory.hosts), VAULT)
 
 
 def _check_playbook(file: Path) -> None:

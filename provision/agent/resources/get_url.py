@@ -321,10 +321,8 @@ def _heed(system: System) -> None:
 def _need_success(request: web.Request, reply: Any) -> None:
     if not 200 <= reply.status < 300:
         shown = without_credentials(request.url)
-        said, otherwise = (
-            "%d %s" % (reply.status, reply.reason),
-            "correct the address, or what the server lets this host have",
-        )
+        said = "%d %s" % (reply.status, reply.reason)
+        otherwise = "correct the address, or what the server lets this host have"
         if reply.status == 401:
             otherwise = "say who asks in `url_username` and `url_password`"
         raise Refusal(
