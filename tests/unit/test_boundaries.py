@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,12 @@ ALLOWED_AT_START = {
 """Modules of the standard library that the agent may load before its first step; others cost milliseconds a host."""
 
 
-def imports(path: Path) -> Iterator[tuple[str, ast.stmt]]:
+@cache
+def imports(path: Path) -> tuple[tuple[str, ast.stmt], ...]:
+    return tuple(found(path))
+
+
+def found(path: Path) -> Iterator[tuple[str, ast.stmt]]:
     """Absolute imports anywhere in a module, with the first that is only made at run time left in too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

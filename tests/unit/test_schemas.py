@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,15 @@ RIGHT = [
 ]
 
 
-def validate(kind: str, content: Any) -> None:
+@cache
+def validator(kind: str) -> jsonschema.Draft202012Validator:
     schema = schemas.schema(kind)
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(content, schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def validate(kind: str, content: Any) -> None:
+    validator(kind).validate(content)
 
 
 @pytest.mark.parametrize(("kind", "path"), SHIPPED, ids=lambda value: getattr(value, "name", value))
