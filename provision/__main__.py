@@ -6,7 +6,7 @@ import gc
 
 __all__ = ["main"]
 
-GARBAGE_THRESHOLD = 200_000
+GARBAGE_THRESHOLD = 400_000
 """Allocations between looks for cycles. Python's 700 costs a sixth of what a start takes, as hardly anything that is
 loaded then is ever garbage."""
 
