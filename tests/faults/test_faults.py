@@ -1,4 +1,4 @@
-"""Every kind of fault at seeded random moments of a real apply: `make faults`, and a sample of it for `make test`.
+"""Every kind of fault at seeded random moments of a real apply, and a sample with one app alone: `make faults`.
 
 PROVISION_FAULT_TRIALS: trials a kind; PROVISION_FAULT_SEED: another set of moments; PROVISION_FAULT_MINUTES: when to
 stop trying further ones.
