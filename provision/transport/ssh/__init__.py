@@ -144,25 +144,24 @@ def _open(options: Options, name: str, password: str | None, prompts: Prompts) -
     started = time.monotonic()
     known = KnownHosts(options.known_hosts)
     types = known.types(*known_as(options))
-    stream = stream_to(options, name, prompts)
-    left = max(1.0, options.timeout - (time.monotonic() - started))
     connection = FabricConnection(
         host=options.host,
         user=options.user,
         port=options.port,
-        config=_config(),
+        config=Config(lazy=True, overrides={"load_ssh_configs": False}),  # not shared: a connection writes into its own
         gateway=False,
-        connect_kwargs={
-            "sock": stream,
-            "timeout": left,
-            "banner_timeout": left + 5,  # the time-out above ends it, and can be told from a hang-up
-            "channel_timeout": OPEN_DEADLINE,
-            "compress": options.compression,
-            "transport_factory": functools.partial(Handshake.begin, options=options, known_types=types),
-            "auth_strategy": _Login(options, password, prompts, name),
-        },
     )
     connection.client.set_missing_host_key_policy(_Policy(known, options, name))
+    stream = stream_to(options, name, prompts)
+    connection.connect_kwargs = {
+        "sock": stream,
+        "timeout": (left := max(1.0, options.timeout - (time.monotonic() - started))),
+        "banner_timeout": left + 5,  # the time-out above ends it, and can be told from a hang-up
+        "channel_timeout": OPEN_DEADLINE,
+        "compress": options.compression,
+        "transport_factory": functools.partial(Handshake.begin, options=options, known_types=types),
+        "auth_strategy": _Login(options, password, prompts, name),
+    }
     try:
         connection.open()
         connection.transport.set_keepalive(options.keep_alive)
@@ -228,12 +227,6 @@ def _no_session(name: str, error: Exception) -> Unreachable:
         cause=printable(str(error)) or type(error).__name__,
         hint="sshd may allow none (`MaxSessions`), or the connection was cut",
     )
-
-
-@functools.cache
-def _config() -> Config:
-    """Fabric's settings without any file: neither its own nor ssh's."""
-    return Config(lazy=True, overrides={"load_ssh_configs": False})
 
 
 _bastions: Shared[SshConnection] = Shared()
