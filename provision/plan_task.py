@@ -276,6 +276,8 @@ class _Planner:
             self.step(item, translated, sensitive)
 
     def skip(self, item: _Item, condition: Any) -> None:
+        if self.task.module == "meta":
+            return  # it has no result when it runs either; Ansible counts neither
         fields = {**skipped_fields(CONDITION_FALSE), "false_condition": condition}
         self.decided(item, Result(-1, "skipped"), f"`{condition}` is false", fields)
 
