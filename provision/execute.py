@@ -274,7 +274,7 @@ def _connection(chosen: Target) -> Connection:
         from provision.transport.local import connect as connect_here
 
         return connect_here(chosen)
-    from provision.transport.ssh import connect
+    from provision.transport.connecting import connect
 
     return connect(chosen, prompts=prompts())
 

@@ -24,7 +24,7 @@ def enter(target: Target, key: PublicKey | None, prompts: Prompts) -> Connection
 
     Raises Unreachable for everything else.
     """
-    from provision.transport.ssh import connect
+    from provision.transport.connecting import connect
 
     try:
         return connect(replace(target, password=None), prompts=prompts, only_key=key is not None)
@@ -39,7 +39,7 @@ def install(target: Target, key: PublicKey, prompts: Prompts) -> tuple[str, str]
 
     Raises Unreachable, and ProvisionError where it cannot be written.
     """
-    from provision.transport.ssh import connect
+    from provision.transport.connecting import connect
 
     connection = connect(target, prompts=prompts)
     try:

@@ -14,9 +14,10 @@ from provision.agent import protocol
 from provision.agent.protocol import End, Ready, Result, Step
 from provision.lab.fleet import Lab
 from provision.transport import Target, Unreachable
+from provision.transport.connecting import connect
 from provision.transport.launch import launch
 from provision.transport.link import Link
-from provision.transport.ssh import SshConnection, connect
+from provision.transport.ssh import SshConnection
 
 pytestmark = pytest.mark.lab
 

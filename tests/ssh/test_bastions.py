@@ -12,7 +12,8 @@ from syrupy.assertion import SnapshotAssertion
 from provision import adhoc
 from provision.options import Shown, Where
 from provision.transport import Target, Unreachable
-from provision.transport.ssh import close_bastions, connect
+from provision.transport.connecting import connect
+from provision.transport.ssh import close_bastions
 
 from .sshd import Sshd
 

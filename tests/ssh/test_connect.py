@@ -15,7 +15,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from provision.transport import Channel, ChannelClosed, Connection, Target, Unreachable
-from provision.transport.ssh import connect
+from provision.transport.connecting import connect
 
 from .sshd import Sshd, keygen
 

@@ -16,9 +16,9 @@ from provision.agent import protocol
 from provision.agent.protocol import Boot, Fatal
 from provision.transport import Target, Unreachable, archive
 from provision.transport import launch as launching
+from provision.transport.connecting import connect
 from provision.transport.launch import launch
 from provision.transport.link import Link
-from provision.transport.ssh import connect
 
 from .sshd import Sshd
 

@@ -16,7 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from provision.transport import Target, Unreachable
 from provision.transport.auth import Prompts
-from provision.transport.ssh import connect
+from provision.transport.connecting import connect
 
 from .sshd import Sshd, keygen
 

@@ -1,4 +1,4 @@
-"""Connections to hosts over SSH: this package alone imports fabric and paramiko, and is imported on the first connect.
+"""Connections to hosts over SSH: this package alone imports fabric and paramiko, and is imported once a host answers.
 
 Owns what the libraries do: handshake, host key check, login, channels. Which options hold, which keys are known and
 what is offered are decided by ssh_options.py, host_keys.py and auth.py. One connection a host, and one to a bastion.
@@ -10,18 +10,17 @@ import contextlib
 import functools
 import logging
 import time
-from dataclasses import replace
 from typing import Any
 
 from provision.printable import printable
-from provision.transport import Target, Unreachable
+from provision.transport import Unreachable
 from provision.transport.auth import Credentials, Prompts, authenticate
 from provision.transport.bastion import Shared
+from provision.transport.connecting import begin, direct
 from provision.transport.host_keys import HostKey, KnownHosts
-from provision.transport.quick_socket import ProxySocket, dial, proxy
+from provision.transport.quick_socket import ProxySocket, QuickSocket
 from provision.transport.ssh import lean
-from provision.transport.ssh_directives import settings_of
-from provision.transport.ssh_options import Options, resolve
+from provision.transport.ssh_options import Options
 
 lean.load()
 import paramiko  # noqa: E402
@@ -31,31 +30,13 @@ from fabric import Connection as FabricConnection  # noqa: E402
 from provision.transport.ssh.channel import SshChannel  # noqa: E402
 from provision.transport.ssh.handshake import Handshake, SshWire, describe  # noqa: E402
 
-__all__ = ["SshChannel", "SshConnection", "close_bastions", "connect", "known_as", "stream_to"]
+__all__ = ["SshChannel", "SshConnection", "close_bastions", "known_as", "login", "stream_to"]
 
 OPEN_DEADLINE = 20.0
 """Seconds that sshd may take to open a session or a forwarded connection."""
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-
-
-def connect(target: Target, *, prompts: Prompts | None = None, only_key: bool = False) -> SshConnection:
-    """One authenticated connection to a host; raises Unreachable. `prompts` asks the operator where a host asks.
-
-    `only_key`: nothing is offered but the target's key, from its file or from an agent.
-    """
-    config, arguments = settings_of(target.ssh_arguments)
-    options = resolve(target, arguments, config)
-    if only_key:
-        options = replace(
-            options,
-            identities=options.identities[:1],
-            default_identities=False,
-            identities_only=True,
-            methods=("publickey",),
-        )
-    return _open(options, target.name, target.password, prompts or Prompts(None))
 
 
 def close_bastions() -> None:
@@ -140,37 +121,49 @@ def known_as(options: Options) -> tuple[str, int]:
     return (options.known_as, 22) if options.known_as else (options.host, options.port)
 
 
-def _open(options: Options, name: str, password: str | None, prompts: Prompts) -> SshConnection:
-    started = time.monotonic()
-    known = KnownHosts(options.known_hosts)
-    types = known.types(*known_as(options))
+def login(
+    options: Options,
+    name: str,
+    password: str | None,
+    prompts: Prompts,
+    known: KnownHosts,
+    stream: QuickSocket | ProxySocket | None,
+    deadline: float,
+) -> SshConnection:
+    """An authenticated connection over a stream, or over a bastion where there is none; raises Unreachable.
+
+    `deadline`: when, on the monotonic clock, the handshake is given up.
+    """
+    wire = stream or stream_to(options, name, prompts)
+    left = max(1.0, deadline - time.monotonic())
     connection = FabricConnection(
         host=options.host,
         user=options.user,
         port=options.port,
         config=Config(lazy=True, overrides={"load_ssh_configs": False}),  # not shared: a connection writes into its own
         gateway=False,
+        connect_kwargs={
+            "sock": wire,
+            "timeout": left,
+            "banner_timeout": left + 5,  # the time-out above ends it, and can be told from a hang-up
+            "channel_timeout": OPEN_DEADLINE,
+            "compress": options.compression,
+            "transport_factory": functools.partial(
+                Handshake.begin, options=options, known_types=known.types(*known_as(options))
+            ),
+            "auth_strategy": _Login(options, password, prompts, name),
+        },
     )
     connection.client.set_missing_host_key_policy(_Policy(known, options, name))
-    stream = stream_to(options, name, prompts)
-    connection.connect_kwargs = {
-        "sock": stream,
-        "timeout": (left := max(1.0, options.timeout - (time.monotonic() - started))),
-        "banner_timeout": left + 5,  # the time-out above ends it, and can be told from a hang-up
-        "channel_timeout": OPEN_DEADLINE,
-        "compress": options.compression,
-        "transport_factory": functools.partial(Handshake.begin, options=options, known_types=types),
-        "auth_strategy": _Login(options, password, prompts, name),
-    }
     try:
         connection.open()
         connection.transport.set_keepalive(options.keep_alive)
     except BaseException as error:
         transport = connection.client.get_transport()
         connection.client.close()
-        stream.close()
+        wire.close()
         if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
-            said = stream.said if isinstance(stream, ProxySocket) else ""
+            said = wire.said if isinstance(wire, ProxySocket) else ""
             raise describe(error, transport, options, name, said) from None
         raise
     return SshConnection(connection, name, options.user)
@@ -178,25 +171,13 @@ def _open(options: Options, name: str, password: str | None, prompts: Prompts) -
 
 def stream_to(options: Options, name: str, prompts: Prompts) -> Any:
     """The byte stream that a connection to a host runs over; raises Unreachable."""
-    if options.via is not None:
-        return _through(options.via, options, name, prompts)
-    if options.proxy_command:
-        return proxy(options.proxy_command, name=name)
-    return dial(
-        options.host,
-        options.port,
-        timeout=options.timeout,
-        name=name,
-        family=options.family,
-        source=options.source,
-        attempts=options.attempts,
-    )
+    return direct(options, name) if options.via is None else _through(options.via, options, name, prompts)
 
 
 def _through(via: Options, options: Options, name: str, prompts: Prompts) -> paramiko.Channel:
     bastion = f"bastion {via.host}"
     try:
-        shared = _bastions.get(via, lambda: _open(via, bastion, None, prompts), via.timeout + 2 * OPEN_DEADLINE)
+        shared = _bastions.get(via, lambda: begin(via, bastion, None, prompts), via.timeout + 2 * OPEN_DEADLINE)
         return shared.forward(options.host, options.port)
     except Unreachable as error:
         cause = f"{error.summary}\n{error.cause}".strip()
