@@ -10,10 +10,10 @@ import urllib.request
 from collections.abc import Iterator
 
 from fault_kinds import Trial, kind
-from fault_relay import Relay, relay
 from fault_site import CONFIGURATION, HIT, LOCK_IS_FREE, PORT, WRITTEN
 
 from provision.lab.processes import run
+from provision.lab.relay import Relay, relay
 
 LOST = r"lost the connection|was silent for|ended the connection|did not (finish|start)|opened no session|cannot reach"
 ALL_THROUGH = {0: "", 4: LOST}
