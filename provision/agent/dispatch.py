@@ -205,7 +205,9 @@ class Dispatch:
             if body.startswith(b'{"type":"output"') and self._outbox.full():
                 message: Any = decode(body)
                 self._outbox.spool(message["step"], message["text"])
-            elif body.startswith((b'{"type":"output"', b'{"type":"started"')):
+            elif body.startswith(b'{"type":"output"'):
+                self._outbox.put_output(_framed(body))
+            elif body.startswith(b'{"type":"started"'):
                 self._relay(body)
             elif body.startswith(b'{"type":"progress"'):
                 if not self._outbox.full():
@@ -214,7 +216,7 @@ class Dispatch:
                 self._serve(worker, decode(body), body)
 
     def _relay(self, body: bytes) -> None:
-        self._outbox.put(len(body).to_bytes(4, "big") + body)
+        self._outbox.put(_framed(body))
 
     def _serve(self, worker: Worker, message: Any, body: bytes) -> None:
         kind = message["type"]
@@ -251,9 +253,12 @@ class Dispatch:
                 self._note(Step(**current), message)
             except OSError:
                 pass  # what was done is told anyway, and a handler that is left runs once too often
-        lost = self._outbox.spooled(message["step"])
-        if lost:
-            text = "[%d bytes of output are only in %s]\n" % (lost, self._outbox.spool_path(message["step"]))
+        kept, lost = self._outbox.spooled(message["step"])
+        text = (
+            "[%d bytes of output are only in %s]\n" % (kept, self._outbox.spool_path(message["step"])) if kept else ""
+        )
+        text += "[%d bytes of output are not kept]\n" % lost if lost else ""
+        if text:
             self.tell(Output(message["step"], "stderr", text))
         batch.ended()
         self._relay(body)
@@ -312,3 +317,7 @@ class Dispatch:
             self.tell(Result(step["id"], "failed", error=failure))
             self._batches[0].ended()
         self._close_batch()
+
+
+def _framed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body

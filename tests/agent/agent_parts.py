@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from provision.agent import protocol
@@ -46,7 +47,7 @@ class Agent:
     def results(self, *steps: Step, blobs: dict[str, bytes | Path] | None = None) -> list[Result]:
         return [event for event in self.run(*steps, blobs=blobs) if isinstance(event, Result)]
 
-    def until(self, kind: type[Any]) -> Any:
+    def until(self, kind: type[Any] | UnionType) -> Any:
         while True:
             event = self.link.receive(30)
             if isinstance(event, kind):

@@ -55,6 +55,11 @@ def running(pid: int) -> bool:
         return False
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has in use."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -459,3 +464,17 @@ def test_progress_and_output_of_a_resource(resources: Add, start: Start) -> None
 def test_another_version_is_refused(start: Start) -> None:
     fatal = start(version=99).first
     assert isinstance(fatal, Fatal) and fatal.cause == "the control node speaks version 99, this agent 1"
+
+
+def test_a_run_s_output_is_bounded_and_the_agent_stays_small(agent: Agent) -> None:
+    agent.begin(shell("head -c 400000000 /dev/zero | tr '\\0' 'x'; echo end"), shell("echo next", 2))
+    peaks, sent, events = [0], 0, []
+    while not isinstance(event := agent.until(Output | Result), Result):
+        peaks.append(max(map(resident, [agent.pid, *children(agent.pid)])))
+        sent += len(event.text)
+        events.append(event)
+    assert event.cut == ["stdout", "stdout_lines"]
+    assert sent < 20 << 20
+    assert "are not kept" in events[-1].text
+    assert max(peaks) < 64 << 20
+    assert [event.status for event in agent.rest() if isinstance(event, Result)] == ["changed"]

@@ -64,6 +64,27 @@ def test_a_state_that_is_a_file_is_named(start: Start, tmp_path: Path) -> None:
     assert getattr(fatal, "summary", "") == f"the agent cannot be stored in `{tmp_path}/state/agent`"
 
 
+def test_output_beyond_what_a_run_may_send_is_kept_and_then_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provision.agent.outbox.SPOOL_LIMIT", 5)
+    reads, writes = os.pipe()
+    box = Outbox(writes, str(tmp_path / "output"))
+    for _ in range(17):
+        assert not box.full()
+        box.put_output(b"x" * (1 << 20))
+        while box:
+            box.flush()
+            os.read(reads, 1 << 20)
+    assert box.full()
+    for text in ("abc", "def", "gh"):
+        box.spool(3, text)
+    assert Path(box.spool_path(3)).read_text() == "abcgh"
+    assert box.spooled(3) == (5, 3)
+    os.close(reads)
+    os.close(writes)
+
+
 def test_a_pipe_that_nobody_reads_holds_nobody(tmp_path: Path) -> None:
     reads, writes = os.pipe()
     box = Outbox(writes, str(tmp_path / "output"))
@@ -75,7 +96,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody(tmp_path: Path) -> None:
     box.spool(3, "cd")
     assert Path(box.spool_path(3)).read_text() == "abcd"
     assert [path.name for path in (tmp_path / "output").iterdir()] == ["output-of-step-3"]
-    assert (box.spooled(3), box.spooled(3)) == (4, 0)
+    assert (box.spooled(3), box.spooled(3)) == ((4, 0), (0, 0))
     os.close(reads)
     box.flush()
     assert box.closed and not box
