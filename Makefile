@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLE := .venv-oracle
 
-.PHONY: demo test check test-more differential faults bench clean
+.PHONY: demo test check test-more differential faults fuzz bench clean
 
 demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine and runs the main job on it, twice
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
@@ -32,6 +32,10 @@ differential: $(STAMP) $(ORACLE)/.installed  ## ansible-core and this tool over 
 faults: $(STAMP)              ## each kind of fault at seeded moments of a real apply; writes docs/faults.md, within 25 minutes
 	bash tests/prerequisites.sh git sshd sudo faketime
 	$(BIN)/pytest -m faults tests/faults
+
+fuzz: $(STAMP)                ## each fuzzer for PROVISION_FUZZ_MINUTES (20), two at a time; writes docs/fuzzing.md
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python fuzz/run.py --minutes $(or $(PROVISION_FUZZ_MINUTES),20) --table docs/fuzzing.md
 
 bench: $(STAMP)               ## what a run costs that finds nothing to do, beside plain ssh; fails when a bound is missed
 	$(BIN)/python bench/converged.py --hosts 8 --bounds

@@ -161,6 +161,8 @@ def read_text(path: Path | str) -> str:
         raise ProvisionError(
             f"`{path}` is not UTF-8", cause=f"byte {error.object[error.start]:#04x} at offset {error.start}"
         ) from None
+    except ValueError as error:
+        raise ProvisionError(f"cannot read {str(path)!r}", cause=str(error)) from None
 
 
 def loads(text: str, file: str) -> Any:

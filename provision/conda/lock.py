@@ -73,15 +73,15 @@ def read_lock(environment: Environment, settings: Settings) -> Lock | None:
     lock still fits its environment.yml says `check`.
     """
     where = paths(environment, settings)
-    text = _text(where.manifest)
-    if text is None:
-        return None
     try:
+        text = _text(where.manifest)
+        if text is None:
+            return None
         manifest = json.loads(text)
         if manifest["format"] != FORMAT:
             raise _unusable(where.manifest, f"it is of format {manifest['format']}, this program reads {FORMAT}")
         lock = from_manifest(manifest, where)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unusable(where.manifest, f"it cannot be read: {error!r}") from None
     if lock.digest != manifest["digest"]:
         raise _tampered(where.manifest, "its digest is not that of its content")

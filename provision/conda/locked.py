@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from provision.agent.record import record
+from provision.kinds import conform
 
 __all__ = ["CONDA_FIELDS", "CondaPackage", "Lock", "Paths", "PipPackage", "Wheel", "content_digest", "from_manifest"]
 
@@ -108,7 +109,31 @@ class Lock:
         return hash(self.digest)
 
 
+_FORM: dict[str, Any] = {
+    "name": str,
+    "packages": list[dict],  # type: ignore[type-arg]
+    "pip": list[dict],  # type: ignore[type-arg]
+    "platform": str,
+    "virtual_packages": list[str],
+    "floor": dict[str, str | None],
+    "expect": dict[str, str],
+    "imports": list[str],
+    "simulated": bool,
+    "python": str | None,
+    "variables": dict[str, str],
+    "provided": list[str],
+    "environment": dict[str, Any],
+    "files": dict[str, str | None],
+}
+
+
 def from_manifest(manifest: Mapping[str, Any], where: Paths) -> Lock:
+    """The lock that a manifest describes; raises KeyError, TypeError and ValueError where it is none."""
+    for key, kind in _FORM.items():
+        conform(kind, manifest[key])
+    wheels = [wheel for package in manifest["pip"] for wheel in package["wheels"]]
+    for item in [*manifest["packages"], *wheels]:
+        _need_plain(item)
     pip = (
         PipPackage(
             **{**package, "wheels": tuple(Wheel(**wheel) for wheel in package["wheels"]), "by": tuple(package["by"])}
@@ -132,8 +157,14 @@ def from_manifest(manifest: Mapping[str, Any], where: Paths) -> Lock:
         provided=tuple(manifest["provided"]),
         environment_sha256=manifest["environment"]["sha256"],
         asks=manifest["environment"]["asks"],
-        files=manifest["files"],
+        files={part: manifest["files"][part] for part in ("conda", "pip")},
     )
+
+
+def _need_plain(item: Mapping[str, Any]) -> None:
+    """ValueError unless the size is a number and all else is text."""
+    if any(type(value) is not (int if key == "size" else str) for key, value in item.items()):
+        raise ValueError(f"a package of another form: {item!r:.200}")
 
 
 def content_digest(manifest: Mapping[str, Any]) -> str:
