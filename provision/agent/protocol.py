@@ -65,6 +65,13 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.frames = 0
+        """How many were whole so far."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that is not whole yet."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[Union[Dict[str, Any], Blob]]:
         """The messages and chunks that `data` completes; ProtocolError on a frame that is not one."""
@@ -82,6 +89,7 @@ class Decoder:
                 return
             body = bytes(self._buffer[4 : 4 + size])
             del self._buffer[: 4 + size]
+            self.frames += 1
             yield body
 
 

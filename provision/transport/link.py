@@ -32,6 +32,8 @@ from provision.transport.checked import checked
 
 __all__ = ["Link"]
 
+LEAST_RATE = 64
+"""Bytes a second of one message, beyond the seconds of a silence: what comes slower is no slow link but a drip."""
 TOTAL_LIMIT = 64 << 20
 """Bytes that one host may send in one run."""
 STEPS_LIMIT = 512 << 10
@@ -53,6 +55,8 @@ class Link:
         self._decoder = protocol.Decoder()
         self._incoming: Iterator[dict[str, Any] | Blob] = iter(())
         self._leftover = leftover
+        self._unfinished = (0, 0.0)
+        """How many frames there were, and when, as the one that is not whole began."""
         self.received = 0
         self.sent = 0
         self._heard = time.monotonic()
@@ -120,6 +124,7 @@ class Link:
         self.channel.close()
 
     def _read(self, started: float, timeout: float | None) -> Iterator[dict[str, Any] | Blob]:
+        self._refuse_a_drip()
         data, self._leftover = self._leftover, b""
         while not data:
             now = time.monotonic()
@@ -145,6 +150,14 @@ class Link:
         if self.received > TOTAL_LIMIT:
             raise self._broken(f"it sent more than {TOTAL_LIMIT >> 20} MiB in one run")
         return self._decoded(data)
+
+    def _refuse_a_drip(self) -> None:
+        """A message that never ends would be a sign of life for ever."""
+        frames, pending, now = self._decoder.frames, self._decoder.pending, time.monotonic()
+        if not pending or frames != self._unfinished[0]:
+            self._unfinished = (frames, now)
+        elif now - self._unfinished[1] > SILENCE + pending / LEAST_RATE:
+            raise self._broken(f"{pending} bytes of a message came in {now - self._unfinished[1]:.0f} s")
 
     def _decoded(self, data: bytes) -> Iterator[dict[str, Any] | Blob]:
         try:
