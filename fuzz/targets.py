@@ -98,7 +98,7 @@ def _manifest(data: bytes) -> bytes:
         value = rest.decode("utf-8", "replace")
     made = json.loads(json.dumps(MANIFEST))
     key = keys[kind // 2]
-    if kind % 2 and isinstance(made[key], list) and made[key] and isinstance(value, dict):
+    if kind % 2 and key in ("packages", "pip") and isinstance(value, dict):
         made[key] = [{**made[key][0], **value}]
     else:
         made[key] = value

@@ -131,6 +131,8 @@ def from_manifest(manifest: Mapping[str, Any], where: Paths) -> Lock:
     """The lock that a manifest describes; raises KeyError, TypeError and ValueError where it is none."""
     for key, kind in _FORM.items():
         conform(kind, manifest[key])
+    conform(str, manifest["environment"]["sha256"])
+    conform(dict, manifest["environment"]["asks"])
     wheels = [wheel for package in manifest["pip"] for wheel in package["wheels"]]
     for item in [*manifest["packages"], *wheels]:
         _need_plain(item)

@@ -3,7 +3,7 @@
 Run as `owned_host.py PAYLOAD python-arguments…`; needs nothing but the standard library. A payload is a JSON list of
 acts: `{"raw": TEXT}` or `{"hex": HEX}` (bytes as they are), `{"marker": true}`, `{"frame": OBJECT}`, `{"body": TEXT}`
 (one frame of that body, or with `repeat` many), `{"steps": {…}}` (for each step that comes a result with these fields),
-`{"stderr": TEXT}`, `{"drip": TEXT}` (a byte a second) and `{"wait": SECONDS}`.
+and `{"stderr": TEXT}`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +78,6 @@ def act(what: dict[str, Any], marker: str) -> None:
     elif "stderr" in what:
         sys.stderr.write(what["stderr"])
         sys.stderr.flush()
-    elif "drip" in what:
-        for letter in what["drip"]:
-            put(letter.encode())
-            time.sleep(1)
-    elif "wait" in what:
-        time.sleep(what["wait"])
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["DRIPPING", "payloads", "texts"]
+__all__ = ["payloads", "texts"]
 
 Act = dict[str, Any]
 BOOT: Act = {"frame": {"type": "boot", "python": [3, 11, 2], "uid": 0, "have": True}}
@@ -138,15 +138,6 @@ def _streamed() -> Iterator[tuple[str, list[Act]]]:
     yield "ends at once", []
     yield "noise without end", [{"raw": "x" * 100_000}]
     yield "half a frame", [*START, {"hex": "000000ff"}, {"raw": '{"type":"re'}]
-
-
-DRIPPING: dict[str, list[Act]] = {
-    "before the marker": [{"drip": "x" * 300}],
-    "after it": [{"marker": True}, {"drip": "\0" * 300}],
-    "within facts": [*START, {"hex": "000000ff"}, {"drip": "{" * 300}],
-    "within a step": [*START, READY, {"wait": 300}],
-}
-"""A byte a second, or none at all."""
 
 
 def payloads(canary: str) -> dict[str, list[Act]]:
