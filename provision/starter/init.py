@@ -49,7 +49,7 @@ def init(directory: Path, /) -> int:
 
 def project() -> Iterator[tuple[str, str]]:
     """The files of a new project by their path, with their text."""
-    for path in sorted(each for each in PROJECT.rglob("*") if each.is_file()):
+    for path in sorted(each for each in PROJECT.rglob("*") if each.is_file() and each.suffix != ".pyc"):
         name = path.relative_to(PROJECT).as_posix()
         yield _ELSEWHERE.get(name, name), path.read_text(encoding="utf-8")
     for kind in KINDS:

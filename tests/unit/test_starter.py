@@ -17,7 +17,7 @@ from provision.inventory import load_inventory
 from provision.preflight import check
 from provision.roles import load_playbook
 from provision.scopes import Run
-from provision.starter.init import init
+from provision.starter.init import init, project
 
 
 def test_a_new_project_loads_lints_and_fits_its_own_schemas(tmp_path: Path) -> None:
@@ -50,3 +50,12 @@ def test_nothing_is_written_over(tmp_path: Path, snapshot: SnapshotAssertion) ->
     assert str(caught.value).replace(str(tmp_path), "DIR") == snapshot
     assert (tmp_path / "inventory.yaml").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["inventory.yaml"]
+
+
+def test_what_an_installer_compiled_is_no_part_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = tmp_path / "project/roles/x/files/__pycache__/app.cpython-311.pyc"
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"\xa7\r\r\n")
+    (compiled.parent.parent / "app.py").write_text("")
+    monkeypatch.setattr("provision.starter.init.PROJECT", tmp_path / "project")
+    assert [name for name, _ in project() if name.startswith("roles/")] == ["roles/x/files/app.py"]
