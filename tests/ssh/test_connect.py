@@ -23,9 +23,9 @@ Serve = Callable[..., Sshd]
 Stable = Callable[[object], str]
 
 
-def read_all(channel: Channel) -> bytes:
+def read_all(channel: Channel, patience: float = 10) -> bytes:
     data = b""
-    while part := channel.receive(10):
+    while part := channel.receive(patience):
         data += part
     return data
 
@@ -99,7 +99,7 @@ def test_sixty_four_at_once(serve: Serve) -> None:
     def once(_: int) -> bytes:
         connection = connect(sshd.target())
         try:
-            return read_all(connection.start("echo $PPID"))
+            return read_all(connection.start("echo $PPID"), 60)
         finally:
             connection.close()
 
