@@ -61,7 +61,8 @@ class Cursor:
     `frames` are the blocks around the last task, `blocks` those of them in which something failed. `trying` is how far
     a task is that is tried again. `queue` are handlers that still run before the next task, None when no handlers are
     being run. `resumed` are those that an earlier run left pending. `facts` holds set facts and registered results.
-    `winding`: the host only runs what was notified before it ends, with the error `ending` where it failed.
+    `apps` run since the section began, `starter` is the task of the last. `winding`: the host only runs what was
+    notified before it ends, with the error `ending` where it failed.
     """
 
     section: int = 0
@@ -78,6 +79,7 @@ class Cursor:
     awaited: tuple[Awaited, ...] = ()
     built: Mapping[tuple[str, str], Built] = field(default_factory=dict)
     apps: tuple[tuple[str, str, str], ...] = ()
+    starter: Task | None = None
     flips: tuple[Flip, ...] = ()
     once: Running | None = None
     winding: bool = False
@@ -190,6 +192,7 @@ class _Compiler:
                     return self.batch(failed=failed)
                 continue
             if task is None:
+                self.watch_apps()
                 if self.steps:
                     return self.batch()
                 if self.cursor.winding:
@@ -523,10 +526,11 @@ class _Compiler:
         self.move(section=len(self.play.sections), index=0, included=(), frames=(), blocks={}, notified=())
 
     def remember(self, task: Task, outcome: Outcome, position: tuple[int, int], handler: str | None) -> None:
-        """Environments that are built and apps that run, for the flips."""
+        """Environments that are built, for the flips, and apps that run."""
         self.move(
             built={**self.cursor.built, **{(item.root, item.name): item for item in outcome.built}},
             apps=(*self.cursor.apps, *outcome.apps),
+            starter=task if outcome.apps else self.cursor.starter,
             flips=(*self.cursor.flips, *self.planned_flips(task, outcome.built, position, handler)),
         )
 
@@ -573,18 +577,26 @@ class _Compiler:
         here = (self.cursor.section, self.cursor.index)
         due = [item for item in self.cursor.flips if item.position < here or self.cursor.queue is not None]
         for item in due:
-            apps = tuple(
-                name
-                for root, environment, name in self.cursor.apps
-                if (root, environment) == (item.built.root, item.built.name)
-            )
             environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
-            outcome = plan_task.flip(environment, item.task, item.built, dict.fromkeys(apps), self.cursor.next_id)
-            self.steps += outcome.steps
-            if outcome.awaited:
-                self.awaited.append(outcome.awaited)
-            self.move(next_id=self.cursor.next_id + len(outcome.steps))
+            self.adds_own(plan_task.flip(environment, item.task, item.built, self.cursor.next_id))
         self.move(flips=tuple(item for item in self.cursor.flips if item not in due))
+
+    def adds_own(self, outcome: Outcome) -> None:
+        """Take in a step that no task asks for."""
+        self.steps += outcome.steps
+        if outcome.awaited:
+            self.awaited.append(outcome.awaited)
+        self.move(next_id=self.cursor.next_id + len(outcome.steps))
+
+    def watch_apps(self) -> None:
+        """At the end of a section, behind its handlers, add the step that watches the apps that it started."""
+        starter, apps = self.cursor.starter, dict.fromkeys(self.cursor.apps)
+        handled = self.cursor.queue is None and not any(item.notify for item in self.awaited)
+        if starter is None or not handled or self.cursor.frames or self.cursor.winding:
+            return
+        self.move(apps=(), starter=None)
+        environment = Environment(self.play, self.host, self.scopes, self.cursor.built)
+        self.adds_own(plan_task.settled(environment, starter, apps, self.cursor.next_id))
 
     def settle(self, results: Mapping[int, Result]) -> ProvisionError | None:
         """Judge what came back: register, notify, forget; the error of the first failure that is not ignored."""

@@ -55,6 +55,7 @@ __all__ = [
     "may_use",
     "plan",
     "secret_argument",
+    "settled",
     "unknown",
 ]
 
@@ -117,22 +118,31 @@ def _unknown_result(known: Mapping[str, Any] | None = None) -> Any:
     return result
 
 
-def flip(environment: Environment, task: Task, built: Built, apps: Iterable[str], step_id: int) -> Outcome:
+def flip(environment: Environment, task: Task, built: Built, step_id: int) -> Outcome:
     """The step that lets an environment serve, after its apps are healthy on it."""
     role = f"{task.role.name} : " if task.role else ""
-    title = f"{role}Environment {built.name} serves"
     spec: dict[str, Any] = {
         "name": built.name,
         "lock": built.lock,
         "root": built.root,
-        "apps": list(apps),
         "keep": built.keep,
         "takeover": built.takeover,
     }
+    title = f"{role}Environment {built.name} serves"
+    return _own_step(environment, task, title, Translated("conda_flip", spec), step_id)
+
+
+def settled(environment: Environment, task: Task, apps: Iterable[tuple[str, str, str]], step_id: int) -> Outcome:
+    """The step that watches apps (root, environment and name of each) together; `task` is that of the last."""
+    spec = {"apps": [{"name": name, "environment": of, "root": root} for root, of, name in apps]}
+    return _own_step(environment, task, "Apps stay up", Translated("app_settled", spec), step_id)
+
+
+def _own_step(environment: Environment, task: Task, title: str, translated: Translated, step_id: int) -> Outcome:
+    """A step that stands for itself, as whom the task that it follows runs."""
     own = replace(task, loop=None, register=None, notify=(), changed_when=(), failed_when=(), ignore_errors=False)
     planner = _Planner(environment, own, step_id, None)
-    item = _Item(environment.scopes.of(own), title)
-    planner.step(item, Translated("conda_flip", spec), False)
+    planner.step(_Item(environment.scopes.of(own), title), translated, False)
     return planner.outcome()
 
 

@@ -368,6 +368,9 @@ def _app(
     values = {"root": root_of(scope)} | values
     own = built.get((values["root"], values.get("environment", "")))
     values |= {"lock": own.lock} if own else {}
+    settle = _settle_of(scope)
+    if settle is not None and values.get("state", "started") == "started":
+        values |= {"health": {"settle": settle, **(values.get("health") or {})}}
     facts = HostView(scope).get("facts") or {}
     if facts.get("init", "systemd") == "systemd" or values.get("state") in ("stopped", "absent"):
         return values, {}
@@ -375,6 +378,17 @@ def _app(
 
     archive = supervisor_archive()
     return values | {"supervisor_blob": archive.sha256}, {archive.sha256: archive.path}
+
+
+def _settle_of(scope: Scope) -> float | None:
+    """For how many seconds apps of a host are watched that do not say it; the command line gives texts."""
+    settle = scope.find("app_settle")
+    if not isinstance(settle, int | float | str):
+        return None
+    try:
+        return float(settle)
+    except ValueError:
+        raise ProvisionError(f"`app_settle` is a number of seconds, not `{settle}`", exit_code=2) from None
 
 
 def root_of(scope: Scope) -> str:

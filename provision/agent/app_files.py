@@ -120,6 +120,7 @@ def _facts(inputs: Inputs) -> List[Tuple[str, str]]:
         ("Expect", health.get("expect", 200)),
         ("StartTimeout", health.get("start_timeout", 300)),
         ("Interval", health.get("interval", 0.5)),
+        ("Settle", health.get("settle", unit_text.SETTLE)),
     ]
     return [(key, str(value)) for key, value in pairs if value != ""]
 

@@ -1,4 +1,4 @@
-"""Sets an environment's link, by one rename, and reads the units of the apps that run on a generation.
+"""Sets an environment's link, by one rename.
 
 Must be called with the environment's lock held; must never replace a directory without an exchange that keeps it.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Dict, List
 
-from . import generations, units
+from . import generations
 from .generations import Generation
 from .resource import Refusal
 from .system import System
 
-__all__ = ["flip", "units_on"]
+__all__ = ["flip"]
 
 
 def flip(system: System, root: str, name: str, wanted: Generation, *, takeover: bool = False) -> str:
@@ -29,19 +28,6 @@ def flip(system: System, root: str, name: str, wanted: Generation, *, takeover: 
         return _exchange(system, name, link, target, takeover)
     system.link(link, target)
     return ""
-
-
-def units_on(system: System, apps: List[str], path: str) -> Dict[str, str]:
-    """The units, of those apps, that execute the generation at `path`."""
-    found = {}
-    for app in apps:
-        try:
-            text = system.read_text(units.path(system, app))
-        except OSError:
-            continue
-        if path + "/" in text:
-            found[app] = text
-    return found
 
 
 def _exchange(system: System, name: str, link: str, target: str, takeover: bool) -> str:

@@ -24,14 +24,17 @@ __all__ = [
     "put_back",
     "restart",
     "serve",
+    "served",
     "stop",
     "watch",
 ]
 
-_SETTLE = 5.0
+_ALIVE = 5.0
 """Seconds that an app without a port must stay up to count as started."""
 _CRASHES = 2
 """This many restarts by its keeper while it is watched are a crash loop."""
+_TWICE = 0.2
+"""Seconds between the two good answers of one process that make it serve: some apps answer once and die."""
 _ASK = 5.0
 
 
@@ -46,6 +49,7 @@ class Expectation:
     expect: Union[int, str]
     start_timeout: float
     interval: float
+    settle: float = unit_text.SETTLE
 
 
 @record(frozen=True)
@@ -70,6 +74,7 @@ def expectation(name: str, text: str) -> Expectation:
         int(expect) if expect.isdigit() else expect,
         float(facts.get("StartTimeout") or 300),
         float(facts.get("Interval") or 0.5),
+        float(facts.get("Settle") or unit_text.SETTLE),
     )
 
 
@@ -92,8 +97,8 @@ def look(
     if wanted.digest and carried != wanted.digest:
         return Observation(pid, "its process was not started from this unit")
     if wanted.port is None:
-        settled = processes.age(pid) >= _SETTLE
-        return Observation(pid, "" if settled else "it runs for less than %g s" % _SETTLE)
+        least = min(_ALIVE, wanted.settle)
+        return Observation(pid, "" if processes.age(pid) >= least else "it runs for less than %g s" % least)
     return _look_at_port(wanted, wanted.port, pid, shown.get("ControlGroup", ""), ask, listeners(wanted.port))
 
 
@@ -115,13 +120,19 @@ def _look_at_port(
 
 def watch(system: System, wanted: Expectation, emit: Emit, clock: Callable[[], float] = time.monotonic) -> Observation:
     """Wait until an app serves, crashes repeatedly, or `start_timeout` is over; the last observation."""
-    start = clock()
+    start, answered = clock(), 0
     restarts: Optional[int] = None
     while True:
         shown = units.fresh(system, [wanted.name])[wanted.name]
         seen = look(wanted, shown)
-        if not seen.problem or seen.dead or seen.foreign is not None:
+        if seen.dead or seen.foreign is not None:
             return seen
+        if not seen.problem:
+            if seen.pid == answered:
+                return seen
+            answered = seen.pid
+            time.sleep(_TWICE)
+            continue
         count = int(shown.get("NRestarts") or 0)
         restarts = count if restarts is None else restarts
         if count - restarts >= _CRASHES:
@@ -137,6 +148,11 @@ def _crash(shown: Dict[str, str], restarts: int) -> str:
     status = shown.get("ExecMainStatus", "?")
     how = "exit status %s" % status if status.isdigit() else status
     return "it ended %d times while it was watched, last with %s" % (restarts, how)
+
+
+def served(name: str) -> str:
+    """Under which name a run notes the process of an app that it saw serve."""
+    return "serves: %s" % name
 
 
 def restart(system: System, name: str, emit: Emit) -> None:
@@ -185,12 +201,12 @@ def serve(system: System, arguments: Dict[str, Any], emit: Emit) -> Dict[str, An
     """Start an app on its new unit and watch it; where it does not serve, put back what served before and refuse.
 
     `arguments`: name, text, restart, previous (the unit text that served until now, or None), environment, root and
-    generation. The unit file is in place already.
+    generation. The unit file is in place already. Whether it stays up is for settling.py.
     """
     name, since = arguments["name"], time.time()
     seen = _start(system, arguments, emit)
     if not seen.problem:
-        _remember(system, arguments)
+        system.notes[served(name)] = seen.pid
         return {"pid": seen.pid, "healthy": True}
     lines = units.journal(system, name, 15, since)
     back = _texts_to_put_back(system, arguments)
@@ -224,13 +240,6 @@ def _start(system: System, arguments: Dict[str, Any], emit: Emit) -> Observation
         return watch(system, wanted, emit)
     except Refusal as refusal:
         return Observation(0, "\n".join([refusal.summary, *refusal.cause.splitlines()[:1]]), dead=True)
-
-
-def _remember(system: System, arguments: Dict[str, Any]) -> None:
-    """A unit that serves on the generation that the link points at is what a later failure or rollback goes back to."""
-    now = generations.current(system, arguments["root"], arguments["environment"])
-    if now and now.path == arguments["generation"]:
-        generations.remember_units(system, now, {arguments["name"]: arguments["text"]})
 
 
 def _texts_to_put_back(system: System, arguments: Dict[str, Any]) -> Dict[str, str]:

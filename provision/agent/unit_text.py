@@ -10,8 +10,10 @@ from typing import Dict, Optional, Sequence, Tuple, Union
 
 from .record import record
 
-__all__ = ["MADE_BY", "UnitPlan", "digest_of", "facts_of", "quote", "render", "with_digest", "without_facts"]
+__all__ = ["MADE_BY", "SETTLE", "UnitPlan", "digest_of", "facts_of", "quote", "render", "with_digest", "without_facts"]
 
+SETTLE = 15.0
+"""Seconds of life after which an app that serves is believed to stay up, where its unit does not say."""
 MADE_BY = "# Made by provision; the next apply overwrites changes."
 _DIGEST = "PROVISION_DIGEST"
 _SECTION = "[X-Provision]"

@@ -45,6 +45,7 @@ def _variables(state: State, record: Record, pins: Mapping[str, str]) -> str:
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(state.key),
         "locks_directory": "locks",
+        "app_settle": "1  # the stand-ins of apps start in an instant, and die at once if at all",
         **{app.variable: url(record, f"git/{app.name}.git") for app in APPS},
         **{name: f"'{commit}'" for name, commit in pins.items()},
     }

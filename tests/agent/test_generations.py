@@ -179,20 +179,6 @@ def test_a_flip_to_nothing_is_refused_but_a_plan_foresees_it(store: Store) -> No
     assert (action.verb.word, action.before, action.after) == ("flip", None, "aaaaaaaaaaaa-1")
 
 
-def test_units_that_run_on_the_generation_are_kept_with_it(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = store.sealed(A)
-    monkeypatch.setattr("provision.agent.systemd.UNIT_DIRECTORY", str(tmp_path))
-    (tmp_path / "one.service").write_text(f"ExecStart={made.path}/bin/python\n")
-    (tmp_path / "two.service").write_text("ExecStart=/usr/bin/python3\n")
-    spec = conda_flip.Spec(name="env", lock=A, root=store.root, apps=["one", "two", "three"])
-    run(conda_flip, spec, store.system)
-    assert list(generations.remembered_units(store.system, made)) == ["one"]
-    (tmp_path / "one.service").write_text(f"ExecStart={made.path}/bin/python -m one\n")
-    assert run(conda_flip, spec, store.system) == ["change None remembers the units of one"]
-
-
 def test_a_rollback_goes_back_holds_what_it_left_and_ends_there(store: Store) -> None:
     for lock in (A, B):
         store.sealed(lock)

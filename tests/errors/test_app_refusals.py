@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from provision.agent import supervised, supervisor_files, supervisor_rpc, units
+from provision.agent import settling, supervised, supervisor_files, supervisor_rpc, units
 from provision.agent.resource import Action, Refusal, Verb
 from provision.agent.resources import app_control, app_logs
 from provision.agent.spawn import Completed
@@ -49,10 +49,17 @@ def restart_without_supervisor() -> None:
     app_control.apply(action, System(blob=str, facts=PLAIN), lambda **_: None)
 
 
+def app_that_dies() -> None:
+    app = settling.App("web", "env", "/nonexistent", "", pid=5)
+    fall = settling.Fall(app, "its process ended after it had answered with exit status 7", 0.0)
+    raise settling.refusal(System(blob=str, facts=PLAIN), [fall], lambda **_: None)
+
+
 @pytest.fixture(autouse=True)
 def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_rpc, "SOCKET", "/nonexistent/supervisor.sock")
     monkeypatch.setattr(supervisor_files, "LOG", "/nonexistent/supervisord.log")
+    monkeypatch.setattr(settling, "_go_back", lambda *_: ({}, True))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +69,7 @@ def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
         start_of_ill_supervisor,
         restart_without_supervisor,
         log_that_is_gone,
+        app_that_dies,
         service_without_systemd,
     ],
     ids=lambda act: act.__name__,

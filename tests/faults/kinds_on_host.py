@@ -174,7 +174,8 @@ def _crash_loop(name: str, seconds: float) -> None:
         dying = f"import os, threading\nthreading.Timer({seconds}, os._exit, [7]).start()\n"
         text = f"{head}from __future__ import annotations\n{dying}{rest}" if rest else dying + head
         commit = trial.site.lab.commit(APP, {"server.py": f"{text}# {trial.rng.random()}\n"})
-        trial.inventory = trial.site.inventory({"llama_version": commit})
+        # as on hosts of others: the lab's own apps are watched for a second only
+        trial.inventory = trial.site.inventory({"llama_version": commit, "app_settle": 15})
         yield
 
 

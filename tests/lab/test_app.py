@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.lab
 
 LOCKS = {1: "a1" * 32, 2: "b2" * 32}
 SERVER = """
-import json, os, signal, sys, time
+import json, os, signal, sys, threading, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 if os.path.exists("broken"):
     sys.exit("no such model: i2vgen-xl")
@@ -32,6 +33,11 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 print("listening", flush=True)
+def die():
+    print("CUDA out of memory", flush=True)
+    os._exit(7)
+if os.path.exists("lifetime"):
+    threading.Timer(float(open("lifetime").read()), die).start()
 HTTPServer(("0.0.0.0", int(sys.argv[1])), Handler).serve_forever()
 """
 
@@ -82,12 +88,15 @@ class Bench:
             "command": ["python", "server.py", str(port)],
             "port": port,
             "configuration": [f"/etc/{app}.json"],
-            "health": {"path": "/health", "start_timeout": 20, "interval": 0.1},
+            "health": {"path": "/health", "start_timeout": 20, "interval": 0.1, "settle": 0},
         }
         return "app", {**spec, **changes}
 
     def apply(self, app: str = "one", port: int = 7001, check: bool = False, **changes: Any) -> Outcome:
         return self.agent.converge(self.spec(app, port, **changes), check=check)[0]
+
+    def settled(self, *apps: str) -> tuple[str, dict[str, Any]]:
+        return "app_settled", {"apps": [{"name": app, "environment": "web", "root": "/opt/conda"} for app in apps]}
 
     def served(self, port: int = 7001) -> dict[str, Any]:
         text = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1]).read().decode())"
@@ -100,7 +109,7 @@ class Bench:
     def clean(self) -> None:
         for app in ("one", "two"):
             self.agent.converge(("app", {"name": app, "directory": f"/srv/{app}", "state": "absent"}))
-            for name in ("broken", "delay"):
+            for name in ("broken", "delay", "lifetime"):
                 self.path(f"/srv/{app}/{name}").unlink(missing_ok=True)
         for number in LOCKS:
             self.path(f"{self.prefix(number)}/.provision/units.json").unlink(missing_ok=True)
@@ -230,8 +239,8 @@ def test_a_change_that_does_not_serve_is_put_back(bench: Bench) -> None:
 
 
 def test_an_environment_whose_app_fails_is_put_back_for_all_its_apps(bench: Bench) -> None:
-    assert bench.apply().error is None
-    assert bench.apply("two", 7002).error is None
+    both = [bench.spec("one", 7001), bench.spec("two", 7002), bench.settled("one", "two")]
+    assert [outcome.error for outcome in bench.agent.converge(*both)] == [None] * 3
     bench.write("/srv/two/broken", "")
     one, two = bench.agent.converge(
         bench.spec("one", 7001, lock=LOCKS[2]),
@@ -244,6 +253,69 @@ def test_an_environment_whose_app_fails_is_put_back_for_all_its_apps(bench: Benc
     assert "`one`" in two.error["hint"] and "`two` was put back too, but" in two.error["hint"]
     assert two.fields["restored"] == ["one"]
     assert bench.path("/opt/conda/envs/web").readlink().name == LOCKS[1][:12] + "-1"
+
+
+@pytest.mark.parametrize("lifetime", [0.1, 3, 12])
+def test_an_app_that_dies_after_it_answered_is_no_success(bench: Bench, lifetime: float) -> None:
+    bench.write("/srv/one/lifetime", str(lifetime))
+    health = {"path": "/health", "start_timeout": 20, "interval": 0.05}
+    began = time.monotonic()
+    started, watched = bench.agent.converge(bench.spec("one", 7001, health=health), bench.settled("one"))
+    assert time.monotonic() - began < lifetime + 12
+    failed = watched if started.error is None else started
+    assert failed.error is not None
+    assert "CUDA out of memory" in failed.error["cause"]
+    if lifetime > 1:
+        assert started.error is None
+        assert failed.error["summary"] == "app `one` does not stay up"
+        assert failed.error["cause"].startswith("`one`: its process ended after it had answered")
+        assert failed.error["hint"].startswith("its unit was stopped")
+    assert bench.shown("one", "ActiveState") in ("inactive", "failed")
+    bench.path("/srv/one/lifetime").unlink()
+    assert bench.apply().error is None
+
+
+def test_apps_are_watched_together_and_what_stayed_up_before_is_put_back(bench: Bench) -> None:
+    young = {"path": "/health", "start_timeout": 20, "interval": 0.1, "settle": 4}
+    both = [bench.spec("one", 7001, health=young), bench.spec("two", 7002, health=young), bench.settled("one", "two")]
+    one, two, watched = bench.agent.converge(*both)
+    assert [one.error, two.error, watched.error] == [None] * 3
+    assert watched.fields["watched"] == ["one", "two"]
+    assert 2 < watched.seconds < 5.5
+    again = bench.agent.converge(*both)[-1]
+    assert (again.fields["watched"], again.actions) == ([], [])
+    assert again.seconds < 0.1
+
+    bench.write("/srv/two/lifetime", "1.5")
+    worse = bench.spec("two", 7002, health=young, variables={"MOTTO": "worse"})
+    one, two, watched = bench.agent.converge(both[0], worse, both[2])
+    assert (one.error, two.error) == (None, None)
+    assert watched.error is not None
+    assert watched.error["summary"] == "app `two` does not stay up"
+    assert "put back" in watched.error["hint"]
+    assert "MOTTO" not in bench.path("/etc/systemd/system/two.service").read_text()
+    assert bench.shown("one", "ActiveState") == "active"
+
+
+def test_a_generation_on_which_an_app_dies_is_left_again(bench: Bench) -> None:
+    def flip(number: int) -> tuple[str, dict[str, Any]]:
+        return "conda_flip", {"name": "web", "lock": LOCKS[number]}
+
+    bench.path("/opt/conda/envs/web").unlink()
+    young = {"path": "/health", "start_timeout": 20, "interval": 0.1, "settle": 3}
+    first = [bench.spec("one", 7001, health=young), flip(1), bench.settled("one")]
+    assert [outcome.error for outcome in bench.agent.converge(*first)] == [None] * 3
+    bench.generation(2, LOCKS[2])
+    dying = ["python", "-c", "exec(open('server.py').read().replace('\"lifetime\"', '\"lifetime2\"'))", "7001"]
+    bench.write("/srv/one/lifetime2", "1")
+    second = [bench.spec("one", 7001, lock=LOCKS[2], health=young, command=dying), flip(2), bench.settled("one")]
+    app, link, watched = bench.agent.converge(*second)
+    assert (app.error, link.error) == (None, None)
+    assert watched.error is not None
+    assert watched.error["hint"] == "what served before was put back and serves again: `one`"
+    assert bench.path("/opt/conda/envs/web").readlink().name == LOCKS[1][:12] + "-1"
+    assert bench.served()["CONDA_PREFIX"] == bench.prefix(1)
+    bench.path("/srv/one/lifetime2").unlink()
 
 
 def test_secrets_are_in_one_file_that_only_root_reads(bench: Bench) -> None:

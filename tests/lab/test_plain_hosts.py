@@ -237,11 +237,12 @@ def test_what_served_before_is_put_back_and_rolled_back_to(mixed: Lab) -> None:
         return bench.agent.converge(*steps, facts=facts)
 
     def flip(number: int) -> tuple[str, dict[str, Any]]:
-        return "conda_flip", {"name": "web", "lock": LOCKS[number], "apps": ["one", "two"]}
+        return "conda_flip", {"name": "web", "lock": LOCKS[number]}
 
     bench.path("/opt/conda/envs/web").unlink()
-    first = [bench.spec("one", 7001), bench.spec("two", 7002), flip(1)]
-    assert [outcome.error for outcome in converge(*first)] == [None] * 3
+    settled = bench.settled("one", "two")
+    first = [bench.spec("one", 7001), bench.spec("two", 7002), flip(1), settled]
+    assert [outcome.error for outcome in converge(*first)] == [None] * 4
     bench.generation(2, LOCKS[2])  # again: a flip removes what never served
     bad = bench.spec("two", 7002, lock=LOCKS[2], command=["python", "-c", "raise SystemExit('torch is missing')"])
     one, two = converge(bench.spec("one", 7001, lock=LOCKS[2]), bad)
@@ -250,7 +251,7 @@ def test_what_served_before_is_put_back_and_rolled_back_to(mixed: Lab) -> None:
     assert two.error["hint"] == "what served before was put back and serves again: `one`, `two`"
     assert {bench.served(port)["CONDA_PREFIX"] for port in (7001, 7002)} == {bench.prefix(1)}
     both = [bench.spec("one", 7001, lock=LOCKS[2]), bench.spec("two", 7002, lock=LOCKS[2])]
-    assert [outcome.error for outcome in converge(*both, flip(2))] == [None] * 3
+    assert [outcome.error for outcome in converge(*both, flip(2), settled)] == [None] * 4
     assert {bench.served(port)["CONDA_PREFIX"] for port in (7001, 7002)} == {bench.prefix(2)}
     assert converge(("conda_rollback", {"name": "web"}))[0].error is None
     assert {bench.served(port)["CONDA_PREFIX"] for port in (7001, 7002)} == {bench.prefix(1)}

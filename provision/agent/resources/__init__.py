@@ -11,6 +11,7 @@ REGISTRY: Dict[str, str] = {
     "app": "app",
     "app_control": "app_control",
     "app_logs": "app_logs",
+    "app_settled": "app_settled",
     "app_status": "app_status",
     "apt_repository": "apt_repository",
     "authorized_key": "authorized_key",

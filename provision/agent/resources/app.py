@@ -32,7 +32,13 @@ from ..system import System
 __all__ = ["Spec", "State", "apply", "decide", "fields", "inputs", "observe", "questions", "wanted_files"]
 
 _STATES = ("started", "adopted", "stopped", "absent")
-_HEALTH = {"path": str, "expect": (int, str), "start_timeout": (int, float), "interval": (int, float)}
+_HEALTH = {
+    "path": str,
+    "expect": (int, str),
+    "start_timeout": (int, float),
+    "interval": (int, float),
+    "settle": (int, float),
+}
 
 
 @record(frozen=True)
@@ -48,7 +54,7 @@ class Spec:
         gpus: ["0"]
         variables: {GRADIO_ANALYTICS_ENABLED: "False"}
         secrets: {HF_TOKEN: "{{ hf_token }}"}
-        health: {path: /, expect: 200, start_timeout: 300, interval: 0.5}
+        health: {path: /, expect: 200, start_timeout: 300, interval: 0.5, settle: 15}
 
     `lock`: the environment's lock whose newest generation is used, None for what the link points at. The command's
     first word without a slash is a program of the environment. `gpus`: indexes, UUIDs, [] for none or ["all"].

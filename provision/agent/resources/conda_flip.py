@@ -1,13 +1,12 @@
 """Makes an environment's newest generation of a lock serve: one rename of its link.
 
-Compiled after the last app of an environment, so that nothing moves before all are healthy. The generation then
-remembers the units of its apps, for a rollback, and generations that nobody needs go.
+Compiled after the last app of an environment, so that nothing moves before all are healthy. Generations that nobody
+needs go then.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import field
 from typing import Any, Dict, List
 
 from .. import flipping, generations
@@ -20,7 +19,7 @@ __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 @record(frozen=True)
 class Spec:
-    """The environment, the lock that is to serve, and the apps whose units are kept with it.
+    """The environment and the lock that is to serve.
 
     `keep`: how many generations stay, with the one that serves. `takeover`: a real directory at the link's place is
     exchanged for the link and kept beside it.
@@ -28,13 +27,11 @@ class Spec:
         conda_flip:
           name: img2video-torch20-cu118
           lock: 0f343b0931126a20f133d67c2b018a3b5d1a3a1ae8b0c4d0c3c1a3b9d1f0e2a4
-          apps: [img2video]
     """
 
     name: str
     lock: str
     root: str = "/opt/conda"
-    apps: List[str] = field(default_factory=list)
     keep: int = 2
     takeover: bool = False
 
@@ -47,20 +44,17 @@ class Spec:
 class State:
     """`serves` and `wanted` are paths of generations, "" for none; `directory`: a real one is at the link's place.
 
-    `units` are those of the apps that run on the wanted generation, `remembered` those that it keeps. `predicted`: in
-    a plan, the generation is not built yet.
+    `predicted`: in a plan, the generation is not built yet.
     """
 
     serves: str
     wanted: str
     directory: bool = False
     predicted: bool = False
-    units: Dict[str, str] = field(default_factory=dict)
-    remembered: Dict[str, str] = field(default_factory=dict)
 
 
 def observe(spec: Spec, system: System) -> State:
-    """Look at the link, the sealed generations and the apps' units."""
+    """Look at the link and the sealed generations."""
     link = generations.link_path(spec.root, spec.name)
     now = generations.current(system, spec.root, spec.name)
     wanted = generations.find(system, spec.root, spec.name, spec.lock)
@@ -69,12 +63,11 @@ def observe(spec: Spec, system: System) -> State:
     if wanted is None or link in system.pending:
         expected = generations.expected_path(spec.root, spec.name, spec.lock)
         return State(serves, expected if system.check and link in system.pending else "", directory, True)
-    units = flipping.units_on(system, spec.apps, wanted.path)
-    return State(serves, wanted.path, directory, False, units, generations.remembered_units(system, wanted))
+    return State(serves, wanted.path, directory)
 
 
 def decide(spec: Spec, state: State) -> List[Action]:
-    """FLIP where another generation serves, CHANGE where the generation remembers other units."""
+    """FLIP where another generation serves."""
     link = generations.link_path(spec.root, spec.name)
     if not state.wanted:
         if state.directory:
@@ -90,19 +83,15 @@ def decide(spec: Spec, state: State) -> List[Action]:
             "it is a real directory; a link never replaces data",
             "set `takeover: true` for the environment: the directory is exchanged and kept beside it",
         )
-    changed = {app: text for app, text in state.units.items() if state.remembered.get(app) != text}
-    arguments = {"spec": spec, "path": state.wanted, "units": changed}
-    if state.serves != state.wanted:
-        before = os.path.basename(state.serves) if state.serves else ("a directory" if state.directory else None)
-        return [Action(Verb.FLIP, link, arguments, before=before, after=os.path.basename(state.wanted))]
-    if changed and not state.predicted:
-        names = ", ".join(sorted(changed))
-        return [Action(Verb.CHANGE, link, arguments, before=None, after="remembers the units of %s" % names)]
-    return []
+    if state.serves == state.wanted:
+        return []
+    before = os.path.basename(state.serves) if state.serves else ("a directory" if state.directory else None)
+    arguments = {"spec": spec, "path": state.wanted}
+    return [Action(Verb.FLIP, link, arguments, before=before, after=os.path.basename(state.wanted))]
 
 
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
-    """Remember the units; for a flip, rename the link, release the lock's hold, and remove what nobody needs."""
+    """Rename the link, release the lock's hold, and remove what nobody needs."""
     from .. import pruning
 
     spec: Spec = action.arguments["spec"]
@@ -110,14 +99,12 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
         wanted = generations.find(system, spec.root, spec.name, spec.lock)
         if wanted is None or wanted.path != action.arguments["path"]:
             raise Refusal("environment `%s` was changed by somebody else" % spec.name, "", "run again")
-        generations.remember_units(system, wanted, action.arguments["units"])
-        if action.verb is Verb.FLIP:
-            kept = flipping.flip(system, spec.root, spec.name, wanted, takeover=spec.takeover)
-            generations.release(system, spec.root, spec.name, spec.lock)
-            if kept:
-                emit(output="the directory that was there is kept as %s\n" % kept)
-            for path in pruning.prune(system, spec.root, spec.name, spec.keep, lambda text: emit(output=text + "\n")):
-                emit(output="removed generation %s\n" % os.path.basename(path))
+        kept = flipping.flip(system, spec.root, spec.name, wanted, takeover=spec.takeover)
+        generations.release(system, spec.root, spec.name, spec.lock)
+        if kept:
+            emit(output="the directory that was there is kept as %s\n" % kept)
+        for path in pruning.prune(system, spec.root, spec.name, spec.keep, lambda text: emit(output=text + "\n")):
+            emit(output="removed generation %s\n" % os.path.basename(path))
     return {}
 
 

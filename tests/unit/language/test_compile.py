@@ -161,9 +161,10 @@ def test_the_link_moves_after_the_last_app_of_the_environment(tmp_path: Path) ->
   tasks: [{{name: t, command: x}}]
 """
     seen = driven(loaded(tmp_path, text, ENVIRONMENT))
-    assert seen.titles == [["Environment env", "App a", "App b", "App c", "Environment env serves", "t"]]
+    apps = ["App a", "App b", "App c"]
+    assert seen.titles == [["Environment env", *apps, "Environment env serves", "t", "Apps stay up"]]
     flip = seen.step("Environment env serves").step
-    assert (flip.resource, flip.spec["apps"], flip.spec["lock"]) == ("conda_flip", ["a", "c"], "a" * 64)
+    assert (flip.resource, flip.spec["lock"]) == ("conda_flip", "a" * 64)
     assert seen.step("App a").step.spec["lock"] == "a" * 64
     assert "lock" not in seen.step("App b").step.spec
 
@@ -184,7 +185,32 @@ def test_a_skipped_app_does_not_hold_the_link(tmp_path: Path) -> None:
 """
     seen = driven(loaded(tmp_path, text, ENVIRONMENT))
     assert [step.step.resource for step in seen.steps] == ["conda_env", "conda_flip"]
-    assert seen.steps[1].step.spec["apps"] == []
+
+
+def test_apps_are_watched_together_at_the_end_of_their_section_behind_its_handlers(tmp_path: Path) -> None:
+    text = f"""
+- hosts: all
+  vars: {{env: env}}
+  pre_tasks:
+    - {{name: a, app: {{name: a, {APP}}}}}
+    - {{name: t, command: x, notify: h}}
+    - {{name: b, app: {{name: b, {APP}}}, when: t is defined}}
+    - {{name: stopped, app: {{name: c, state: stopped}}}}
+  tasks: [{{name: last, command: x}}]
+  handlers: [{{name: h, app: {{name: d, {APP}}}}}]
+"""
+    seen = driven(loaded(tmp_path, text, ENVIRONMENT), changed("t"))
+    assert [title for batch in seen.titles for title in batch] == ["a", "t", "stopped", "h", "Apps stay up", "last"]
+    wanted = [{"name": name, "environment": "env", "root": "/opt/conda"} for name in ("a", "d")]
+    assert seen.step("Apps stay up").step.spec == {"apps": wanted}
+
+
+@pytest.mark.parametrize(("said", "health", "wanted"), [("'2'", "", 2.0), (3, ", health: {settle: 4}", 4)])
+def test_how_long_apps_are_watched_is_a_variable_that_an_app_may_overrule(
+    tmp_path: Path, said: object, health: str, wanted: float
+) -> None:
+    text = f"- {{hosts: all, vars: {{app_settle: {said}, env: e}}, apps: [{{name: a, {APP}{health}}}]}}\n"
+    assert driven(loaded(tmp_path, text)).step("App a").step.spec["health"] == {"settle": wanted}
 
 
 def test_the_link_waits_for_an_app_of_a_later_section(tmp_path: Path) -> None:
@@ -199,7 +225,7 @@ def test_the_link_waits_for_an_app_of_a_later_section(tmp_path: Path) -> None:
     assert [[step.step.resource for step in batch.steps] for batch in seen.batches if batch.steps] == [
         ["conda_env"],
         ["command"],
-        ["app", "conda_flip"],
+        ["app", "conda_flip", "app_settled"],
     ]
 
 
@@ -350,7 +376,7 @@ def test_secrets_make_steps_sensitive(tmp_path: Path) -> None:
     - {name: hidden, copy: {content: "nothing", dest: /z}, no_log: true}
 """
     seen = driven(loaded(tmp_path, text))
-    assert [step.step.sensitive for step in seen.steps] == [True, True, False, True]
+    assert [step.step.sensitive for step in seen.steps] == [True, True, False, True, False]
 
 
 def test_roles_see_their_own_defaults_and_parameters(tmp_path: Path) -> None:

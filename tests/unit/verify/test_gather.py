@@ -125,9 +125,10 @@ def test_the_lower_rungs_come_first_and_each_app_behind_its_step(tmp_path: Path)
             "verify_made",
         ],
         ["file", "conda_env", "link", "file", "app", "conda_flip", "verify_app"],
+        ["app_settled"],
     ]
     assert looked.told() == []
-    assert [each.summary for each in looked.told("ok")] == ["6 steps are as the playbook says"]
+    assert [each.summary for each in looked.told("ok")] == ["7 steps are as the playbook says"]
 
 
 def test_every_spec_is_one_that_the_host_takes(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_a_failed_step_is_a_finding_and_the_rest_is_looked_at(tmp_path: Path) ->
     looked = Looked(tmp_path, differing("link", status="failed", actions=[], error=error))
     (told,) = looked.told()
     assert (told.rung, told.summary, told.mend) == ("shared_data", "cannot link `/srv/web/assets`", "move it")
-    assert looked.batches[-1][-1].step.resource == "verify_app"
+    assert [batch[-1].step.resource for batch in looked.batches[-2:]] == ["verify_app", "app_settled"]
 
 
 def test_a_failure_that_the_task_ignores_is_a_warning(tmp_path: Path) -> None:
@@ -296,7 +297,7 @@ def test_orphans_are_not_judged_where_the_play_was_not_gone_through(tmp_path: Pa
 def test_a_second_play_adds_only_what_is_new(tmp_path: Path) -> None:
     second = "- {hosts: all, tasks: [{link: {path: /srv/more, target: /data/more}}]}\n"
     looked = Looked(tmp_path, right, play=PLAY + second)
-    assert [[step.step.resource for step in batch] for batch in looked.batches[2:]] == [
+    assert [[step.step.resource for step in batch] for batch in looked.batches[3:]] == [
         ["verify_shared_data"],
         ["link"],
     ]
