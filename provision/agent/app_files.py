@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from dataclasses import field
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from . import digest, scripts, unit_text
+from . import digest, hardening, scripts, unit_text
 from .record import record
 
 __all__ = ["Files", "Inputs", "files", "secrets_text"]
@@ -19,7 +20,8 @@ _SHELL_SPECIAL = '"\\$`'
 class Inputs:
     """What an app's files are made of. `code`: a commit, or None; `configuration`: hashes of files by path.
 
-    `control`: the program by which people start and stop it on its host.
+    `control`: the program by which people start and stop it on its host. `home`: its user's; `hidden`: what it may not
+    see; `minors` and `gpu_count`: as in hardening.py, with what it relaxes in `hardening`.
     """
 
     name: str
@@ -41,6 +43,11 @@ class Inputs:
     configuration: Dict[str, str]
     key: bytes
     control: str = "systemctl"
+    home: str = ""
+    hidden: Sequence[str] = ()
+    minors: Optional[Sequence[int]] = ()
+    gpu_count: int = 0
+    hardening: Dict[str, Any] = field(default_factory=dict)
 
 
 @record(frozen=True)
@@ -106,7 +113,20 @@ def _plan(inputs: Inputs, variables: Dict[str, str], command: List[str]) -> unit
         unset=[name for name in _DROPPED if name not in variables],
         secrets_file=inputs.secrets_path if inputs.secrets else None,
         mounts=[inputs.directory, *inputs.mounts],
+        confinement=hardening.lines(_confinement(inputs)),
         facts=_facts(inputs),
+    )
+
+
+def _confinement(inputs: Inputs) -> hardening.Confinement:
+    paths = [path for path in (inputs.directory, *inputs.mounts, inputs.home) if path]
+    return hardening.Confinement(
+        user=inputs.user,
+        paths=paths,
+        hidden=inputs.hidden,
+        minors=inputs.minors,
+        count=inputs.gpu_count,
+        relaxed=inputs.hardening,
     )
 
 

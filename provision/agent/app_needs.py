@@ -6,13 +6,22 @@ Reads only. Must not know the app's spec: it is called with plain values.
 from __future__ import annotations
 
 import os
+import pwd
 from typing import Any, Dict, Optional, Sequence, Union
 
 from . import generations, ports, processes, unit_text, units
 from .resource import Refusal
 from .system import System
 
-__all__ = ["file_hash", "find_generation", "need_gpus", "need_own_unit", "need_user_and_directory", "port_holder"]
+__all__ = [
+    "file_hash",
+    "find_generation",
+    "home_of",
+    "need_gpus",
+    "need_own_unit",
+    "need_user_and_directory",
+    "port_holder",
+]
 
 
 def port_holder(name: str, port: int, shown: Dict[str, str], system: System) -> Optional[str]:
@@ -60,6 +69,14 @@ def need_user_and_directory(name: str, user: str, directory: str, system: System
             "`%s` does not exist on this host" % directory,
             "create it or check the code out before the app starts",
         )
+
+
+def home_of(user: str) -> str:
+    """A user's home; of one that an earlier step of this plan makes, where it will be."""
+    try:
+        return pwd.getpwnam(user).pw_dir
+    except KeyError:
+        return "/home/" + user
 
 
 def need_gpus(name: str, gpus: Sequence[Union[int, str]], facts: Dict[str, Any]) -> None:

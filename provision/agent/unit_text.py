@@ -22,7 +22,10 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "%": "%%"}
 
 @record(frozen=True)
 class UnitPlan:
-    """What a unit's text says. `variables` are exported to the app, `facts` are notes for provision itself."""
+    """What a unit's text says. `variables` are exported to the app, `facts` are notes for provision itself.
+
+    `confinement` are directives of hardening.py.
+    """
 
     name: str
     command: Sequence[str]
@@ -32,6 +35,7 @@ class UnitPlan:
     unset: Sequence[str] = ()
     secrets_file: Optional[str] = None
     mounts: Sequence[str] = ()
+    confinement: Sequence[str] = ()
     facts: Sequence[Tuple[str, str]] = ()
 
 
@@ -48,6 +52,7 @@ def render(plan: UnitPlan) -> str:
         ["EnvironmentFile=" + _plain(plan.secrets_file)] if plan.secrets_file else [],
         ["ExecStart=" + " ".join(quote(word, command=True) for word in plan.command)],
         ["Restart=always", "RestartSec=2", "KillMode=mixed", "TimeoutStopSec=30", "LimitMEMLOCK=infinity"],
+        list(plan.confinement),
         ["StandardOutput=journal", "StandardError=journal", "", "[Install]", "WantedBy=multi-user.target", ""],
         [_SECTION, *("%s=%s" % (key, _one_line(value)) for key, value in plan.facts)],
     ]

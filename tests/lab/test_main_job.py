@@ -92,6 +92,14 @@ def serving(lab: Lab) -> None:
             assert "/envs/.generations/" in said["prefix"]
 
 
+def exposure(host: Host, app: str) -> float:
+    """How exposed systemd holds an app's unit to be, from 0 to 10."""
+    said = host.run(["systemd-analyze", "security", "--no-pager", f"{app}.service"]).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found, said
+    return float(found[1])
+
+
 def visible(host: Host) -> list[str]:
     """What stands at envs/NAME on a host."""
     envs = host.root / "opt/conda/envs"
@@ -116,6 +124,7 @@ def test_bare_to_serving(fleet: Lab) -> None:
         whole(host)
         assert str((host.root / "root/Image-to-Video/assets").readlink()) == "/data/shared-assets"
         assert (host.root / "root/Image-to-Video/bin/start_img2video.sh").is_file()
+        assert all(exposure(host, app) <= 5.0 for app in PORTS.values())
 
 
 def test_second_run_changes_nothing_and_touches_no_file(fleet: Lab) -> None:

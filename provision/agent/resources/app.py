@@ -19,6 +19,7 @@ from .. import (
     checkout,
     digest,
     generations,
+    hardening,
     ports,
     processes,
     serving,
@@ -55,11 +56,13 @@ class Spec:
         variables: {GRADIO_ANALYTICS_ENABLED: "False"}
         secrets: {HF_TOKEN: "{{ hf_token }}"}
         health: {path: /, expect: 200, start_timeout: 300, interval: 0.5, settle: 15}
+        hardening: {writable: [/scratch], shared_tmp: true}
 
     `lock`: the environment's lock whose newest generation is used, None for what the link points at. The command's
     first word without a slash is a program of the environment. `gpus`: indexes, UUIDs, [] for none or ["all"].
     `code`: a git checkout whose commit restarts the app (default: none), `configuration`: files whose content does.
-    `data`: paths whose mounts the app needs. `supervisor_blob`: what keeps apps on a host without systemd.
+    `data`: paths whose mounts the app needs, and which it may write. `hardening`: what it may do beyond what apps may.
+    `supervisor_blob`: what keeps apps on a host without systemd.
     `state`: `adopted` leaves a process alone that people started and that is what this says; without one, `started`.
     """
 
@@ -79,6 +82,7 @@ class Spec:
     configuration: List[str] = field(default_factory=list)
     data: List[str] = field(default_factory=list)
     health: Dict[str, Union[int, float, str]] = field(default_factory=dict)
+    hardening: Dict[str, Union[bool, List[str]]] = field(default_factory=dict)
     script_directory: Optional[str] = None
     supervisor_blob: Optional[str] = None
     state: str = "started"
@@ -114,6 +118,7 @@ def _check_started(spec: Spec) -> None:
     if "all" in spec.gpus and len(spec.gpus) > 1:
         raise ValueError("gpus: `all` stands alone")
     _check_health(spec)
+    hardening.check(spec.hardening)
 
 
 def _check_health(spec: Spec) -> None:
@@ -153,6 +158,9 @@ class State:
     pid: int = 0
     carried: Optional[str] = None
     age: float = 0.0
+    home: str = ""
+    minors: Optional[List[int]] = field(default_factory=list)
+    gpu_count: int = 0
     problem: str = ""
     holder: Optional[str] = None
     simulated: bool = False
@@ -201,7 +209,11 @@ def inputs(spec: Spec, system: System) -> Dict[str, Any]:
     app_needs.need_gpus(spec.name, spec.gpus, system.facts.get("gpu") or {})
     generation = app_needs.find_generation(spec.name, spec.root, spec.environment, spec.lock, system)
     watched = [path for path in (spec.directory, spec.code) if path] + list(spec.configuration)
+    devices = (system.facts.get("gpu") or {}).get("devices") or []
     return {
+        "home": app_needs.home_of(spec.user),
+        "minors": None if spec.gpus == ["all"] else hardening.minors(spec.gpus, devices),
+        "gpu_count": len(devices),
         "generation": generation.path if generation else None,
         "activation": generations.variables(system, generation) if generation else {},
         "key": digest.load_key(system),
@@ -284,6 +296,11 @@ def wanted_files(spec: Spec, state: State) -> app_files.Files:
             configuration=state.configuration,
             key=state.key,
             control=state.control,
+            home=state.home,
+            hidden=[os.path.dirname(os.path.dirname(state.secrets_path))],
+            minors=state.minors,
+            gpu_count=state.gpu_count,
+            hardening=spec.hardening,
         )
     )
 
