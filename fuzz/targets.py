@@ -28,6 +28,7 @@ HOSTS = dict.fromkeys(["gpu-01", "gpu-02", "db.example.com", "a", "b"])
 GROUPS = {"all": [*HOSTS], "gpu": ["gpu-01", "gpu-02"], "empty": [], "web": ["a", "b"]}
 MANIFEST: dict[str, Any] = {
     "name": "fuzz-py311",
+    "locked": "2026-01-01T00:00:00Z",
     "packages": [{"name": "python", "version": "3.11", "build": "0", "url": "u", "sha256": "0", "size": 1}],
     "pip": [
         {"name": "a", "version": "1", "index": "i", "kind": "k", "wheels": [{"url": "u", "sha256": "0"}], "by": []}

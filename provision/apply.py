@@ -245,6 +245,11 @@ def load_job(command: str, playbook: Path, what: What, where: Where, inventory: 
     known = settings(inventory, [host for group in hosts for host in group], run.extra)
     files, meant = environment_files(plays, run, hosts_of), uses(plays, run, hosts_of)
     locks = prepared(files, known, uses=meant, strict=what.strict, report=_say)
+    if known.signed:
+        # imported here: few fleets ask for it
+        from provision.conda.signing import need
+
+        need(locks, known.allowed_signers)
     run = replace(run, translator=Translator({path.resolve(): lock for path, lock in locks.items()}))
     return Job(command, tuple(plays), hosts, run, login(where), where.forks, playbook=_named(playbook))
 

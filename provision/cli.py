@@ -177,6 +177,7 @@ def lock(
     check: Annotated[bool, Parameter("--check", negative="")] = False,
     upgrade: Annotated[bool, Parameter("--upgrade", negative="")] = False,
     strict: Annotated[bool, Parameter("--strict", negative="")] = False,
+    sign: Annotated[Path | None, Parameter("--sign")] = None,
     where: Where = Where(),
 ) -> int:
     """Solve environments once and write their locks.
@@ -191,10 +192,12 @@ def lock(
         Take the newest versions that the files allow instead of keeping what is locked.
     strict
         Warnings are errors.
+    sign
+        Sign each lock with this key of ssh; its signature stands beside it.
     """
     from provision import locking
 
-    return locking.lock(files or [], check=check, upgrade=upgrade, strict=strict, where=where)
+    return locking.lock(files or [], check=check, upgrade=upgrade, strict=strict, sign=sign, where=where)
 
 
 @app.command

@@ -94,6 +94,7 @@ _SHIPPED = frozenset(
     (
         "lock", "listing_blob", "conda_blob", "pip_blob", "rattler_blob", "rattler_lacks", "uv_blob", "platform",
         "floor", "provided", "post_link_ignore", "simulated", "variables", "channel_mirrors", "index_mirrors",
+        "locked", "only_newer",
     )
 )  # fmt: skip
 

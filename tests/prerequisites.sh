@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of faketime, git, sshd, sudo,
-# tinyproxy.
+# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of faketime, git, ssh-keygen,
+# sshd, sudo, tinyproxy.
 # Nothing happens where all are there. The service sshd is not started.
 set -euo pipefail
 missing=()
@@ -8,6 +8,7 @@ for program in "$@"; do
     PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null && continue
     case "$program" in
         sshd) missing+=(openssh-server) ;;
+        ssh-keygen) missing+=(openssh-client) ;;
         *) missing+=("$program") ;;
     esac
 done

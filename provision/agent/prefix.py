@@ -284,6 +284,7 @@ def _seal(work: _Build) -> None:
     _sync(work.path)
     content = {
         "lock": spec.lock,
+        "locked": spec.locked,
         "name": spec.name,
         "packages": len(work.packages),
         "probe": work.found,

@@ -91,7 +91,7 @@ def _keep(note: Path, locks: Mapping[Path, Lock], read: Mapping[Path, str], said
             places[str(path.absolute())] = [str(each.absolute()) for each in (where.manifest, where.conda, where.pip)]
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(note, json.dumps({"files": files, "locks": places, "said": said}), durable=False)
-    except OSError:
+    except (OSError, ValueError, KeyError, TypeError):
         pass
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from provision.conda import floor as floors
 from provision.conda import names, pip_part, pylock
 from provision.conda.environment import Environment
-from provision.conda.locked import CONDA_FIELDS, Lock, Paths, PipPackage, from_manifest
+from provision.conda.locked import CONDA_FIELDS, Lock, Paths, PipPackage, content_digest, from_manifest
 from provision.conda.mirrors import Settings
 from provision.conda.solve import solve, virtual_packages
 from provision.errors import ProvisionError
@@ -61,8 +62,8 @@ def make_lock(
     machine = pip_part.machine_of(settings.platform)
     pip_text = pylock.write(pip, _python(records), machine) if environment.pip else None
     manifest = _manifest(environment, settings, records, pip, text, pip_text)
-    lock = from_manifest(manifest, where)
-    _write(where, text, pip_text, {"format": FORMAT, "digest": lock.digest, **manifest})
+    lock = from_manifest({**manifest, "locked": _locked(where, content_digest(manifest))}, where)
+    _write(where, text, pip_text, {"format": FORMAT, "digest": lock.digest, "locked": lock.locked, **manifest})
     return lock
 
 
@@ -166,7 +167,7 @@ def _manifest(
     text: str,
     pip_text: str | None,
 ) -> dict[str, Any]:
-    """All that a manifest says, but for its format and digest."""
+    """All that a manifest says, but for its format, its digest and when it was locked."""
     return {
         "name": environment.name,
         "environment": {"sha256": environment.sha256, "asks": environment.asks()},
@@ -187,15 +188,32 @@ def _manifest(
     }
 
 
+def _locked(where: Paths, digest: str) -> str:
+    """When a lock with this digest was locked: now, or when the one that is there was, if it holds the same.
+
+    Never before that one, whatever a clock says: of two locks the later is the one that was made from the other.
+    """
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    try:
+        before = json.loads(where.manifest.read_text("utf-8"))
+        then = str(before["locked"])
+        return then if content_digest(before) == digest else max(then, now)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return now
+
+
 def _write(where: Paths, conda: str, pip: str | None, manifest: Mapping[str, Any]) -> None:
-    """The manifest comes last: a lock that was only half written does not fit it."""
+    """The manifest comes last: a lock that was only half written does not fit it. What is signed no more says so."""
     where.manifest.parent.mkdir(parents=True, exist_ok=True)
     write_whole(where.conda, conda)
     if pip is None:
         where.pip.unlink(missing_ok=True)
     else:
         write_whole(where.pip, pip)
-    write_whole(where.manifest, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    if text != _text(where.manifest):
+        where.signature.unlink(missing_ok=True)
+    write_whole(where.manifest, text)
 
 
 def _offered(environment: Environment, settings: Settings) -> list[str]:

@@ -69,11 +69,15 @@ CONDA_FIELDS = tuple(field.name for field in fields(CondaPackage))
 
 @record(frozen=True, slots=True)
 class Paths:
-    """The three files of a lock."""
+    """The three files of a lock, and the signature of the first."""
 
     manifest: Path
     conda: Path
     pip: Path
+
+    @property
+    def signature(self) -> Path:
+        return self.manifest.with_name(self.manifest.name + ".sig")
 
 
 @record(frozen=True)
@@ -82,7 +86,8 @@ class Lock:
 
     `digest` is the SHA-256 (hex) of everything that shapes the environment on a host: an edit of environment.yml that
     changes none of it leaves the digest as it was. `asks` is what environment.yml asked for when it was locked, and
-    `environment_sha256` that file. `simulated`: it holds packages that only carry the names of others.
+    `environment_sha256` that file. `locked` is when what it holds last changed, in UTC. `simulated`: it holds packages
+    that only carry the names of others.
     """
 
     name: str
@@ -99,6 +104,7 @@ class Lock:
     python: str | None
     variables: Mapping[str, str]
     environment_sha256: str
+    locked: str
     provided: tuple[str, ...]
     """PyPI's names of what conda's packages provide."""
     asks: Mapping[str, Any] = field(repr=False)
@@ -111,6 +117,7 @@ class Lock:
 
 _FORM: dict[str, Any] = {
     "name": str,
+    "locked": str,
     "packages": list[dict],  # type: ignore[type-arg]
     "pip": list[dict],  # type: ignore[type-arg]
     "platform": str,
@@ -144,6 +151,7 @@ def from_manifest(manifest: Mapping[str, Any], where: Paths) -> Lock:
     )
     return Lock(
         name=manifest["name"],
+        locked=manifest["locked"],
         digest=content_digest(manifest),
         paths=where,
         packages=tuple(CondaPackage(**package) for package in manifest["packages"]),
@@ -169,9 +177,13 @@ def _need_plain(item: Mapping[str, Any]) -> None:
         raise ValueError(f"a package of another form: {item!r:.200}")
 
 
+_OF_THE_FILE = ("format", "digest", "environment", "locked")
+"""What a manifest says of itself, and not of the environment."""
+
+
 def content_digest(manifest: Mapping[str, Any]) -> str:
     """The SHA-256 of what shapes the environment on a host, in one canonical form."""
-    content = {key: value for key, value in manifest.items() if key not in ("format", "digest", "environment")}
+    content = {key: value for key, value in manifest.items() if key not in _OF_THE_FILE}
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     ).hexdigest()

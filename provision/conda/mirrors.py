@@ -36,7 +36,8 @@ class Settings:
     what the environment itself means. `driver` is the oldest driver of the fleet, None when it is not said.
     `locks_directory` None: a lock stands beside its environment.yml. `network` holds the variables of proxies and of
     the certificate file for whatever fetches. `channel_logins` and `index_logins` go with addresses that begin so.
-    `root` is where environments live on hosts.
+    `root` is where environments live on hosts. `signed`: locks have to be signed, by somebody whom the file
+    `allowed_signers` names, and none goes to a host that is older than what serves there, unless `older`.
     """
 
     channel_mirrors: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +53,9 @@ class Settings:
     root: str = "/opt/conda"
     channel_logins: Mapping[str, str] = field(default_factory=dict, repr=False)
     index_logins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signed: bool = False
+    older: bool = False
+    allowed_signers: Path | None = None
 
     def channel_address(self, url: str) -> str:
         """Where a canonical channel is fetched, with the login that it asks for."""
@@ -85,10 +89,11 @@ class Settings:
         if given.get("platform", "linux-64") not in PLATFORMS:
             hint = "it can be `linux-64` or `linux-aarch64`"
             raise ProvisionError(f"the platform `{given['platform']}` is not supported", hint=hint)
-        locks = variables.get("locks_directory")
+        locks, signers = variables.get("locks_directory"), variables.get("allowed_signers")
         return Settings(
             **_of_host(variables),
             locks_directory=folder / str(locks) if locks else None,
+            allowed_signers=folder / Path(str(signers)).expanduser() if signers else None,
             network=_network(variables, folder),
             **({"archspec": "aarch64"} if given.get("platform") == "linux-aarch64" else {}) | given,
         )
@@ -146,7 +151,20 @@ def _of_host(variables: Mapping[str, Any]) -> dict[str, Any]:
         "channel_logins": logins(variables, "channel_credentials"),
         "index_logins": logins(variables, "index_credentials"),
         "root": str(variables.get("conda_root", "/opt/conda")),
+        "signed": _yes(variables, "require_signed_locks"),
+        "older": _yes(variables, "allow_older_locks"),
     }
+
+
+def _yes(variables: Mapping[str, Any], name: str) -> bool:
+    """A variable that is true or false; the command line gives texts."""
+    value = variables.get(name, False)
+    said = (
+        {"true": True, "yes": True, "false": False, "no": False}.get(value.lower()) if isinstance(value, str) else value
+    )
+    if not isinstance(said, bool):
+        raise ProvisionError(f"the variable `{name}` is true or false, not `{value}`")
+    return said
 
 
 def _mapping(variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -89,12 +89,12 @@ def raise_all(errors: list[ProvisionError]) -> None:
 
 def _lock(environment: Environment, settings: Settings, lock_missing: bool, report: Report) -> Lock:
     lock = read_lock(environment, settings)
-    if lock is None and not lock_missing:
+    if lock is None and (settings.signed or not lock_missing):
         raise ProvisionError(
             f"`{environment.name}` has no lock",
             where=environment.marks.get("name"),
             cause=f"there is no `{paths(environment, settings).manifest}`",
-            hint=f"make one with `provision lock {environment.path}`",
+            hint=f"make one with `provision lock {'--sign KEY ' if settings.signed else ''}{environment.path}`",
         )
     if lock is None:
         report(f"locking `{environment.name}`: it has no lock yet")

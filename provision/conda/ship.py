@@ -29,6 +29,8 @@ def specify(
     content, blobs = _content(lock)
     target = tools.Target.of(facts)
     spec: dict[str, Any] = {**content, "root": settings.root}
+    if settings.signed and not settings.older:
+        spec["only_newer"] = True
     try:
         rattler = tools.rattler_archive(target)
     except tools.NoInstaller as none:
@@ -53,6 +55,7 @@ def _content(lock: Lock) -> tuple[dict[str, Any], Blobs]:
     spec: dict[str, Any] = {
         "name": lock.name,
         "lock": lock.digest,
+        "locked": lock.locked,
         "listing_blob": _sha256(listing),
         "conda_blob": lock.files["conda"],
         "platform": lock.platform,

@@ -63,6 +63,15 @@ LONG = {"expected": "/opt/conda/envs/.generations/" + "long-" * 20 + "/aaaaaaaaa
         pytest.param(env(there="other"), id="something-else-there"),
         pytest.param(env("directory", stray=["missing: numpy 1.26.4 py311_0"]), id="another-directory"),
         pytest.param(env("generation", held=True, current=OTHER, built=GENERATION), id="held"),
+        pytest.param(
+            env(
+                "generation",
+                spec={"only_newer": True, "locked": "2026-01-01T00:00:00Z"},
+                current=OTHER,
+                locked="2026-02-01T00:00:00Z",
+            ),
+            id="older-than-what-serves",
+        ),
         pytest.param(env(**LONG), id="path-too-long"),
         pytest.param(env("directory", spec={"state": "absent"}), id="absent-of-a-directory"),
         pytest.param(flip(), id="flip-to-nothing"),

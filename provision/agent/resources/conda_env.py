@@ -32,6 +32,7 @@ class Spec:
     `expect` are versions of torch and cuda. `provided`: PyPI's names of what conda's packages provide. `variables` are
     set by activation. `channel_mirrors` and `index_mirrors` give the address that serves what the lock names by its
     canonical URL. `rattler_lacks` says why there is no `rattler_blob`. `frozen`: conda and pip refuse to change it.
+    `locked` is when it was locked; with `only_newer` none goes in that is older than what serves.
     `takeover`: a real directory at the environment's place may be exchanged. `forward`: also go to a lock that a
     rollback left.
 
@@ -47,6 +48,8 @@ class Spec:
     root: str = "/opt/conda"
     state: str = "present"
     lock: str = ""
+    locked: str = ""
+    only_newer: bool = False
     listing_blob: Optional[str] = None
     conda_blob: Optional[str] = None
     pip_blob: Optional[str] = None
@@ -96,8 +99,9 @@ class Spec:
 class State:
     """What is at the environment's place. `there`: "nothing", "generation", "directory" or "other".
 
-    `current`: the lock that serves. `built`: the newest sealed generation of the wanted lock, `packages` in it,
-    `drift` from its seal, and `unowned` files that came since (where it is to go: in all that are `kept`).
+    `current`: the lock that serves, `locked` when it was locked. `built`: the newest sealed generation of the wanted
+    lock, `packages` in it, `drift` from its seal, and `unowned` files that came since (where it is to go: in all that
+    are `kept`).
     `installer`: what installed it where rattler did not.
     `program`: what would install where rattler was not sent, `passed` why others cannot. `expected`: where the next
     build would be. `have` and `want` are package lists, known only where something is to do; `stray` says how a real
@@ -106,6 +110,7 @@ class State:
 
     there: str
     current: str = ""
+    locked: str = ""
     built: str = ""
     packages: int = 0
     drift: List[str] = field(default_factory=list)
@@ -139,6 +144,7 @@ def observe(spec: Spec, system: System) -> State:
     known = State(
         there=there,
         current=current.lock if current else "",
+        locked=str(generations.seal_of(system, current.path).get("locked") or "") if current else "",
         built=built.path if built else "",
         packages=content.get("packages", 0),
         drift=drift,
@@ -160,6 +166,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
     floor.check_platform(spec.name, spec.platform, state.facts.get("architecture"))
     floor.check(spec.name, spec.floor, state.facts)
     _check_hold(spec, state)
+    _check_age(spec, state)
     _check_place(spec, state, link)
     if _accepted(state) or (state.built and not state.drift):
         return []
@@ -256,6 +263,15 @@ def _check_hold(spec: Spec, state: State) -> None:
             "environment `%s` was rolled back from this lock" % spec.name,
             "lock %s was left by `provision rollback`; %s serves" % (spec.lock[:12], state.current[:12] or "nothing"),
             "change its environment.yml and lock it again, or go forward to it with `--forward`",
+        )
+
+
+def _check_age(spec: Spec, state: State) -> None:
+    if spec.only_newer and state.current != spec.lock and spec.locked < state.locked:
+        raise Refusal(
+            "environment `%s` would go back to an older lock" % spec.name,
+            "it is of %s, and what serves is of %s" % (spec.locked or "no known time", state.locked),
+            "is this the newest version of the project? To go back on purpose, say `-e allow_older_locks=true`",
         )
 
 

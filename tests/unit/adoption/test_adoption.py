@@ -73,6 +73,7 @@ def lock(python: str = "3.11.2", pip: str = "1.0") -> Lock:
     none: dict[str, Any] = {"floor": {}, "expect": {}, "variables": {}, "asks": {}, "files": {}}
     return Lock(
         name="chat-torch20",
+        locked="2026-01-01T00:00:00Z",
         digest="0" * 64,
         paths=place,
         packages=(package,),

@@ -18,7 +18,7 @@ from provision.conda.mirrors import Settings
 MANIFEST = {
     "format": 1, "name": "own", "digest": "", "platform": "linux-64", "virtual_packages": [], "python": "3.11.2",
     "floor": {}, "expect": {}, "imports": [], "simulated": False, "variables": {}, "provided": [], "packages": [],
-    "pip": [],
+    "pip": [], "locked": "",
 }  # fmt: skip
 
 
@@ -76,7 +76,8 @@ def test_what_changed_is_judged_again(judged: Judged, changed: str) -> None:
 @pytest.mark.parametrize("changed", ["file", "conda", "manifest"])
 def test_what_changed_while_it_was_judged_is_not_taken_for_good(judged: Judged, changed: str) -> None:
     path = judged.file if changed == "file" else getattr(judged.paths, changed)
-    other = path.read_text().replace("own", "own # edited", 1).replace("locked", "edited").replace("3.11.2", "3.11.3")
+    other = path.read_text().replace("own", "own # edited", 1)
+    other = other.replace("locked\n", "edited\n").replace("3.11.2", "3.11.3")
     judged.meanwhile = lambda: path.write_text(other if changed != "manifest" else other.replace("own # edited", "own"))
     judged.ask()
     judged.meanwhile = lambda: 0
