@@ -396,10 +396,15 @@ def _not_yaml(path: Path) -> ProvisionError:
     )
 
 
+def _visible(name: str) -> str:
+    """The name with what a terminal would hide or obey."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
 def _check_name(name: str, where: Mark) -> None:
-    if not name or any(sign in name for sign in " ,:&!*?[]~@/"):
+    if not name or name[0] == "-" or not name.isprintable() or any(sign in name for sign in " ,:&!*?[]~@/"):
         raise ProvisionError(
-            f"`{name}` is no name for a group", where=where, hint="use letters, digits, `_`, `-` and `.`"
+            f"`{_visible(name)}` is no name for a group", where=where, hint="use letters, digits, `_`, `-` and `.`"
         )
 
 
@@ -426,8 +431,13 @@ def _mapping(value: Any, what: str, where: Mark) -> Mapping:
 def _hosts_of(pattern: str, where: Mark) -> list[tuple[str, int | None]]:
     match = _PORT.fullmatch(pattern)
     name, port = (match[1], int(match[2])) if match else (pattern, None)
-    if not name or name[0] in "-!&~@" or any(sign in name for sign in " ,*?/"):
-        raise ProvisionError(f"`{pattern}` is no name for a host", where=where)
+    signs = any(sign in name for sign in " ,*?/") or not name.isprintable()
+    if not name or name[0] in "-!&~@" or name in (".", "..") or signs:
+        raise ProvisionError(
+            f"`{_visible(pattern)}` is no name for a host",
+            where=where,
+            cause="a name starts with a letter or digit, and holds no spaces, slashes or control characters",
+        )
     return [(host, port) for host in (patterns.expand(name, where) if "[" in name else [name])]
 
 

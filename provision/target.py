@@ -46,7 +46,7 @@ def target(name: str, variables: Mapping[str, Any], login: Login, known_hosts: S
         )
     return Target(
         name=name,
-        address=_name(name, "ansible_host", str(variables.get("ansible_host", name))),
+        address=_name(name, variables, "ansible_host", str(variables.get("ansible_host", name))),
         port=_port(name, variables),
         user=_user(name, variables, login),
         connection=connection,
@@ -55,12 +55,17 @@ def target(name: str, variables: Mapping[str, Any], login: Login, known_hosts: S
         ssh_arguments=_ssh_arguments(variables),
         known_hosts=tuple(str(path) for path in known_hosts),
         become=login.become or bool(variables.get("ansible_become", False)),
-        become_user=str(variables.get("ansible_become_user", login.become_user or "root")),
+        become_user=_name(
+            name,
+            variables,
+            "ansible_become_user",
+            str(variables.get("ansible_become_user", login.become_user or "root")),
+        ),
         become_method=str(variables.get("ansible_become_method", login.become_method or "sudo")),
         become_password=_text(
             variables.get("ansible_become_password", variables.get("ansible_become_pass", login.become_password))
         ),
-        python=str(variables.get("ansible_python_interpreter", "python3")),
+        python=_python(name, variables),
         connect_timeout=float(variables.get("ansible_timeout", login.connect_timeout)),
     )
 
@@ -71,13 +76,26 @@ def _text(value: Any) -> str | None:
 
 def _user(name: str, variables: Mapping[str, Any], login: Login) -> str | None:
     user = variables.get("ansible_user", variables.get("ansible_ssh_user", login.user))
-    return None if user is None else _name(name, "ansible_user", str(user))
+    return None if user is None else _name(name, variables, "ansible_user", str(user))
 
 
-def _name(host: str, variable: str, value: str) -> str:
+def _python(name: str, variables: Mapping[str, Any]) -> str:
+    """A program that the host's shell starts: not an option, and nothing that hides in a line."""
+    python = str(variables.get("ansible_python_interpreter", "python3"))
+    if not python or python.startswith("-") or not python.isprintable():
+        raise ProvisionError(
+            f"`{name}` has an ansible_python_interpreter that is no program: {python!r}",
+            where=_mark(variables, "ansible_python_interpreter"),
+            hint="it is a name or a path, such as /usr/bin/python3.11",
+        )
+    return python
+
+
+def _name(host: str, variables: Mapping[str, Any], variable: str, value: str) -> str:
     if not value or value.startswith("-") or not value.isprintable() or any(c.isspace() for c in value):
         raise ProvisionError(
             f"`{host}` has a {variable} that is no name: {value!r}",
+            where=_mark(variables, variable),
             cause="names of hosts and users start with a letter or digit and hold no spaces or control characters",
         )
     return value

@@ -16,7 +16,7 @@ _DEADLINE = 120.0
 
 def check_name(name: str) -> None:
     """ValueError for what is no name of a user or group."""
-    if not name or name[0] in "-+~" or any(character in name for character in ":,/ \t\n\0"):
+    if not name or name[0] in "-+~" or not name.isprintable() or any(character in name for character in ":,/ "):
         raise ValueError("%r is no name of a user or group" % name)
 
 
