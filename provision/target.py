@@ -94,7 +94,7 @@ def _python(name: str, variables: Mapping[str, Any]) -> str:
 def _name(host: str, variables: Mapping[str, Any], variable: str, value: str) -> str:
     if not value or value.startswith("-") or not value.isprintable() or any(c.isspace() for c in value):
         raise ProvisionError(
-            f"`{host}` has a {variable} that is no name: {value!r}",
+            f"`{host}` has an {variable} that is no name: {value!r}",
             where=_mark(variables, variable),
             cause="names of hosts and users start with a letter or digit and hold no spaces or control characters",
         )
