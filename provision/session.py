@@ -43,6 +43,9 @@ from provision.waits import Waits
 
 __all__ = ["Emit", "NextBatch", "Opened", "Session", "greeted"]
 
+READY_WITHIN = 300.0
+"""Seconds from the agent's start to its facts, which a link of 1 kbit/s takes a minute or two to bring."""
+
 Emit = Callable[[Event], None]
 NextBatch = Callable[[Play, Cursor, HostVariables, Mapping[int, protocol.Result], Sequence[str]], tuple[Batch, Cursor]]
 """`compile.next_batch`, or what is put around it."""
@@ -457,7 +460,10 @@ class Session:
 def greeted(host: str, opened: Opened) -> tuple[Opened, protocol.Ready]:
     """An agent with its greeting; raises Unreachable, and ProvisionError where another run holds the host."""
     try:
-        ready = opened.link.receive()
+        try:
+            ready = opened.link.receive(READY_WITHIN)
+        except TimeoutError:
+            raise _never_ready(host) from None
         if isinstance(ready, protocol.Fatal):
             raise _fatal(ready)
         if not isinstance(ready, protocol.Ready):
@@ -478,6 +484,15 @@ def _fatal(event: protocol.Fatal) -> ProvisionError:
     if event.kind in ("locked", "internal"):
         return ProvisionError(event.summary, cause=event.cause, hint=event.hint, exit_code=2)
     return Unreachable(event.kind, event.summary, cause=event.cause, hint=event.hint)
+
+
+def _never_ready(host: str) -> Unreachable:
+    return Unreachable(
+        "timeout",
+        f"the agent on `{host}` was not ready within {READY_WITHIN:g} s",
+        cause="it gave signs of life, and never said what the host is",
+        hint="look at the load and the disks there; a mount or a driver that hangs is given up after 10 s",
+    )
 
 
 def _unexpected(host: str, event: protocol.HostEvent) -> Unreachable:

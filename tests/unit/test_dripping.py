@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
+from provision import session
 from provision.agent.protocol import Ready, encode
+from provision.session import Opened
 from provision.transport import Unreachable, link
 from provision.transport.link import Link
 
@@ -50,3 +53,32 @@ def test_a_drip_is_given_up() -> None:
 
 def test_a_slow_link_is_not() -> None:
     assert isinstance(Link(Slow(MESSAGE, 32, 0.05), name="far").receive(), Ready)
+
+
+class Beating(Slow):
+    """A channel on which signs of life come for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(b"", 0, 0.02)
+        self.closed = False
+
+    def receive(self, timeout: float) -> bytes:
+        time.sleep(min(self.every, timeout))
+        return encode({"type": "beat"})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_agent_that_only_beats_before_it_is_ready_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAssertion
+) -> None:
+    monkeypatch.setattr(session, "READY_WITHIN", 0.3)
+    channel = Beating()
+    opened = Opened(Link(channel, name="owned"), "root", channel.close)
+    begun = time.monotonic()
+    with pytest.raises(Unreachable) as caught:
+        session.greeted("owned", opened)
+    assert time.monotonic() - begun < 5
+    assert channel.closed
+    assert str(caught.value) == snapshot

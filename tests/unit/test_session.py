@@ -45,7 +45,7 @@ class Link:
             self._events.append(Result(step.id, answer.status, answer.actions, answer.fields, answer.error))
         self._events.append(End(batch))
 
-    def receive(self) -> HostEvent:
+    def receive(self, _timeout: float | None = None) -> HostEvent:
         return self._events.pop(0)
 
     def cancel(self) -> None:

@@ -56,7 +56,7 @@ class Agent:
             self._events.append(result)
         self._events.append(End(batch))
 
-    def receive(self) -> HostEvent:
+    def receive(self, _timeout: float | None = None) -> HostEvent:
         return self._events.pop(0)
 
     def forget(self, handlers: Sequence[str]) -> None:
