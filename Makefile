@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ORACLE := .venv-oracle
+PINNED := $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 \
+	--no-emit-index-url --no-header --no-annotate
 
-.PHONY: demo test check test-more differential faults fuzz bench clean
+.PHONY: demo test check test-more differential faults fuzz bench pins clean
 
 demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine and runs the main job on it, twice
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
@@ -41,16 +43,21 @@ bench: $(STAMP)               ## what a run costs that finds nothing to do, besi
 	$(BIN)/python bench/converged.py --hosts 8 --bounds
 	$(BIN)/python bench/verify.py --hosts 32 --bounds
 
-$(STAMP): pyproject.toml
+pins: $(STAMP)                ## the versions and hashes that CI installs, made anew from what pyproject.toml allows
+	$(PINNED) pyproject.toml requirements/build.in --extra lab --extra test -o requirements/ci.txt
+	$(PINNED) requirements/oracle.in -o requirements/oracle.txt
+
+$(STAMP): pyproject.toml requirements/ci.txt
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
 	python3 -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[lab,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ci.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-$(ORACLE)/.installed: Makefile
+$(ORACLE)/.installed: requirements/oracle.txt
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
 	python3 -m venv $(ORACLE)
-	$(ORACLE)/bin/pip install --quiet --disable-pip-version-check 'ansible-core>=2.19,<2.20'
+	$(ORACLE)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oracle.txt
 	@touch $@
 
 clean:
