@@ -9,13 +9,13 @@ import os
 import stat
 from typing import Any, Dict, List, Optional
 
-from . import attributes
+from . import attributes, files
 from .attributes import Attributes
 from .record import record
 from .resource import Action, Refusal, Verb
 from .system import System
 
-__all__ = ["Edited", "actions", "backup", "check_validate", "lines_of", "look", "validated", "write"]
+__all__ = ["Edited", "actions", "backup", "check_validate", "lines_of", "look", "remove", "validated", "write"]
 
 _CHECKING = 120.0
 
@@ -80,35 +80,54 @@ def actions(
     then = attributes.wanted(mode, Attributes(uid=state.owner_id, gid=state.group_id), now, default)
     if text is None or text == state.text:
         return attributes.actions(state.path, now, then) if now else []
-    arguments = {"do": "write", "text": text, "mode": then.mode, "uid": then.uid, "gid": then.gid}
+    arguments = {"do": "write", "text": text, "was": state.text, "mode": then.mode, "uid": then.uid, "gid": then.gid}
     arguments.update(backup=keep and there, validate=validate)
     return [Action(Verb.CHANGE if there else Verb.CREATE, state.path, arguments, state.text, text)]
 
 
 def write(action: Action, system: System) -> Dict[str, Any]:
-    """Do one of these actions; `backup_file` where something was kept. Refusal when the new file is found wanting."""
+    """Do one of these actions; `backup_file` where something was kept.
+
+    Refusal when the new file is found wanting, and when the old one is no longer what it was.
+    """
     path, arguments = action.target, action.arguments
     if arguments["do"] == "attributes":
         attributes.set_on(path, arguments, system)
         return {}
     data = arguments["text"].encode("utf-8", "surrogateescape")
+    seen = _mark(path, arguments["was"], system)
     if arguments["validate"]:
         validated(path, data, arguments["validate"], system)
     kept = {"backup_file": backup(path, system)} if arguments["backup"] else {}
     if not os.path.isdir(os.path.dirname(path)):
         system.mkdir(os.path.dirname(path))
-    system.write(path, data, mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"])
+    system.write(path, data, mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"], was=seen)
     return kept
+
+
+def remove(path: str, text: Optional[str], system: System) -> None:
+    """Remove the file, durably; Refusal where that is no longer its text."""
+    system.unlink(path, _mark(path, text, system))
+
+
+def _mark(path: str, text: Optional[str], system: System) -> files.Mark:
+    """The mark of the file with that text; of no file where another is there, so that nothing is replaced by it."""
+    seen = files.mark(path)
+    return seen if seen and text is not None and system.read_text(path) == text else files.NOTHING
 
 
 def backup(path: str, system: System) -> str:
     """Keep a copy of a file beside it, with its mode and owner; where that is."""
     import time
 
-    aside = "%s.%d.%s~" % (path, os.getpid(), time.strftime("%Y-%m-%d@%H:%M:%S"))
-    found = os.lstat(path)
-    system.write(aside, system.read(path), mode=stat.S_IMODE(found.st_mode), uid=found.st_uid, gid=found.st_gid)
-    return aside
+    found, data, moment = os.lstat(path), system.read(path), time.time()
+    owner = {"mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid}
+    while True:
+        aside = "%s.%d.%s~" % (path, os.getpid(), time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(moment)))
+        if not os.path.lexists(aside):
+            system.write(aside, data, was=files.NOTHING, **owner)
+            return aside
+        moment += 1  # another backup of this second, which stays
 
 
 def validated(path: str, data: bytes, command: str, system: System) -> None:

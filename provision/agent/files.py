@@ -1,6 +1,7 @@
 """Changes files so that a reader, or a power cut, sees the old or the new one and nothing between.
 
-Must not decide what a file should be.
+What is there is replaced or removed only while it is what the caller saw: anything else that came to its place since
+then stays, and the caller is told. Must not decide what a file should be.
 """
 
 from __future__ import annotations
@@ -8,39 +9,65 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
+from . import renames
+from .renames import exchange
 from .resource import Refusal
 
-__all__ = ["beside", "exchange", "link", "mkdir", "place", "sync_folder", "write"]
+__all__ = [
+    "NOTHING",
+    "Mark",
+    "beside",
+    "exchange",
+    "link",
+    "mark",
+    "mark_of",
+    "mkdir",
+    "place",
+    "remove",
+    "remove_link",
+    "sync_file_system",
+    "sync_folder",
+    "write",
+]
 
-_EXCHANGE = 2
-"""RENAME_EXCHANGE of renameat2(2)."""
-_AT_FDCWD = -100
+Mark = Tuple[int, ...]
+"""What tells a file, link or directory from another one, and from itself with other content."""
+NOTHING: Mark = ()
+"""The mark of a path where nothing is."""
 _numbers = itertools.count()
 
 
-def write(path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
-    """Replace or create a file; -1 keeps the owner of the file that is replaced, else that of the process."""
-    if uid == -1 or gid == -1:
-        uid, gid = _owner(path, uid, gid)
-    aside = _aside(path)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def mark(path: str) -> Mark:
+    """The mark of what is at the path itself."""
     try:
-        try:
-            os.fchown(descriptor, uid, gid)
-            os.fchmod(descriptor, mode)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(aside, path)
+        return mark_of(os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return NOTHING
+
+
+def mark_of(found: os.stat_result) -> Mark:
+    """The mark of what was looked at."""
+    return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode), found.st_size, found.st_mtime_ns
+
+
+def write(path: str, data: bytes, mode: int, uid: int, gid: int, was: Optional[Mark] = None) -> None:
+    """Replace or create a file; -1 keeps the owner of the file that is replaced, else that of the process.
+
+    `was`: the mark of what may be replaced, Refusal where something else is there by now. None: any file or link.
+    """
+    descriptor, aside = beside(path)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
     except BaseException:
         os.unlink(aside)
         raise
-    sync_folder(path)
+    finally:
+        os.close(descriptor)
+    place(aside, path, mode, uid, gid, was)
 
 
 def beside(path: str) -> Tuple[int, str]:
@@ -49,18 +76,35 @@ def beside(path: str) -> Tuple[int, str]:
     return os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), aside
 
 
-def place(aside: str, path: str, mode: int, uid: int, gid: int) -> None:
-    """Let a file of `beside` replace, or become, `path`; -1 keeps the owner as `write` does."""
-    if uid == -1 or gid == -1:
-        uid, gid = _owner(path, uid, gid)
-    descriptor = os.open(aside, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def place(
+    aside: str,
+    path: str,
+    mode: int,
+    uid: int,
+    gid: int,
+    was: Optional[Mark] = None,
+    mtime: Optional[int] = None,
+) -> None:
+    """Let a file of `beside` replace, or become, `path`; it is gone where that fails. -1 and `was` as `write` has them.
+
+    `mtime`: when it was changed, in seconds. All of this is on the disk before the file has its name.
+    """
     try:
-        os.fchown(descriptor, uid, gid)
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.rename(aside, path)
+        if uid == -1 or gid == -1:
+            uid, gid = _owner(path, uid, gid)
+        descriptor = os.open(aside, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            if mtime is not None:
+                os.utime(descriptor, (mtime, mtime))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        os.unlink(aside)
+        raise
+    _settle(aside, path, None if was is None else lambda seen: mark(seen) == was, _changed)
     sync_folder(path)
 
 
@@ -69,53 +113,29 @@ def link(path: str, target: str) -> None:
     try:
         os.symlink(target, path)
     except FileExistsError:
-        _replace_link(path, target)
+        if not os.path.islink(path):
+            raise _no_link(path) from None
+        aside = _aside(path)
+        os.symlink(target, aside)
+        _settle(aside, path, os.path.islink, _no_link)
     sync_folder(path)
 
 
-def _replace_link(path: str, target: str) -> None:
-    """Exchange, look at what came out, and put back what is no link: so nothing can get between look and change."""
-    _require_link(path, path)
-    aside = _aside(path)
-    os.symlink(target, aside)
-    try:
-        if not exchange(aside, path):
-            os.rename(aside, path)  # this file system cannot exchange
-            return
-        try:
-            _require_link(aside, path)
-        except Refusal:
-            exchange(aside, path)
-            raise
-    finally:
-        if os.path.islink(aside):
-            os.unlink(aside)
+def remove(path: str, was: Optional[Mark] = None) -> None:
+    """Remove a file or link, durably; `was` as `write` has it."""
+    if was is None:
+        os.unlink(path)
+    else:
+        _take(path, lambda seen: mark(seen) == was)
+    sync_folder(path)
 
 
-def _require_link(seen: str, path: str) -> None:
-    if not stat.S_ISLNK(os.lstat(seen).st_mode):
-        what = "a directory" if os.path.isdir(seen) else "a file"
-        raise Refusal(
-            "cannot link `%s`" % path,
-            "the path is %s; links never replace data" % what,
-            "move it away, or choose another path",
-        )
-
-
-def exchange(one: str, other: str) -> bool:
-    """Exchange two paths in one instant; False where kernel or file system cannot."""
-    import ctypes
-    import errno
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "renameat2"):
-        return False
-    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP):
-        return False
-    raise OSError(number, os.strerror(number), one, None, other)
+def remove_link(path: str) -> None:
+    """Remove a symbolic link, durably; Refusal when it is none."""
+    if not os.path.islink(path):
+        raise Refusal("cannot remove the link `%s`" % path, "it is no link", "look at what is there")
+    _take(path, os.path.islink)
+    sync_folder(path)
 
 
 def mkdir(path: str, mode: int, uid: int, gid: int, parents: bool) -> None:
@@ -142,6 +162,89 @@ def sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file_system(path: str) -> None:
+    """Write the file system of `path` to its disk, once for many files."""
+    import ctypes
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            os.sync()
+    finally:
+        os.close(descriptor)
+
+
+def _settle(
+    aside: str, path: str, may_go: Optional[Callable[[str], bool]], refusal: Callable[[str, str], Refusal]
+) -> None:
+    """Let what is aside become `path` if nothing is there, or what may go; nothing of ours stays aside in any case."""
+    ours = mark(aside)
+    try:
+        if may_go is None:
+            os.rename(aside, path)
+        elif not os.path.lexists(path):
+            renames.to_free(aside, path)
+        elif not may_go(path):
+            raise refusal(path, "")
+        elif not exchange(aside, path):
+            os.rename(aside, path)  # looked at just before: there is no better way on this file system
+        elif may_go(aside):
+            os.unlink(aside)
+        else:
+            raise refusal(path, _put_back(aside, path, ours))
+    except FileExistsError:
+        raise refusal(path, "") from None
+    finally:
+        if mark(aside) == ours:
+            os.unlink(aside)
+
+
+def _put_back(aside: str, path: str, ours: Mark) -> str:
+    """Undo an exchange; where a third thing came to the path in between, what that is called now."""
+    try:
+        exchange(aside, path)
+    except FileNotFoundError:
+        renames.to_free(aside, path)
+    return "" if mark(aside) in (ours, NOTHING) else aside
+
+
+def _take(path: str, may_go: Callable[[str], bool]) -> None:
+    """Remove what is at the path if it may go: it gets another name, and is looked at under that."""
+    if not may_go(path):
+        raise _changed(path)
+    aside = _aside(path)
+    renames.to_free(path, aside)
+    if may_go(aside):
+        os.unlink(aside)
+        return
+    try:
+        renames.to_free(aside, path)
+    except FileExistsError:
+        raise _changed(path, aside) from None
+    raise _changed(path)
+
+
+def _changed(path: str, kept: str = "") -> Refusal:
+    return Refusal(
+        "`%s` was changed by somebody else" % path,
+        "it is not what was there when this step looked; nothing of it was replaced" + _kept(kept),
+        "look at what is there, and run again",
+    )
+
+
+def _no_link(path: str, kept: str = "") -> Refusal:
+    what = "a directory" if os.path.isdir(path) else "a file"
+    return Refusal(
+        "cannot link `%s`" % path,
+        "the path is %s; links never replace data" % what + _kept(kept),
+        "move it away, or choose another path",
+    )
+
+
+def _kept(path: str) -> str:
+    return ", and what came in the same instant is `%s` now" % path if path else ""
 
 
 def _aside(path: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import generations
+from . import files, generations
 from .generations import Generation
 from .resource import Refusal
 from .system import System
@@ -34,19 +34,35 @@ def _exchange(system: System, name: str, link: str, target: str, takeover: bool)
     """Put the link where the directory is, and the directory beside it, in one step of the kernel."""
     if not takeover:
         raise Refusal("`%s` is a real directory" % link, "a link never replaces data", "set `takeover: true`")
-    kept = _free_name(link)
-    os.symlink(target, kept)
-    if not system.exchange(kept, link):
-        os.unlink(kept)
+    kept = _free_name(link, target)
+    if not os.path.islink(kept):
+        os.symlink(target, kept)
+    try:
+        exchanged = system.exchange(kept, link)
+    finally:
+        if os.path.islink(kept):
+            os.unlink(kept)
+    if not exchanged:
         raise Refusal(
             "cannot exchange `%s` for environment `%s`" % (link, name),
             "its file system cannot exchange two paths in one step",
             "move the directory away by hand and run again",
         )
+    files.sync_folder(link)
     return kept
 
 
-def _free_name(link: str) -> str:
-    """`LINK.before`, or with a number behind it: nothing that is there is replaced."""
+def _free_name(link: str, target: str) -> str:
+    """`LINK.before`, or with a number behind it: nothing that is there is replaced.
+
+    A link there to a generation beside the wanted one is what a kill before the exchange left.
+    """
     names = [link + ".before", *("%s.before-%d" % (link, number) for number in range(2, 1000))]
-    return next(name for name in names if not os.path.lexists(name))
+    free = next(name for name in names if not os.path.lexists(name) or _left(name, target))
+    if os.path.islink(free) and os.readlink(free) != target:
+        os.unlink(free)
+    return free
+
+
+def _left(path: str, target: str) -> bool:
+    return os.path.islink(path) and os.path.dirname(os.readlink(path)) == os.path.dirname(target)

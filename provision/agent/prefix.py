@@ -15,6 +15,7 @@ from . import (
     activation,
     condas,
     explicit,
+    files,
     floor,
     freeze,
     generations,
@@ -281,7 +282,7 @@ def _seal(work: _Build) -> None:
     spec, system = work.spec, work.system
     generations.write_note(system, work.path, "variables.json", work.variables)
     generations.write_note(system, work.path, "listing.json", listing_lines(work.packages))
-    _sync(work.path)
+    files.sync_file_system(work.path)
     content = {
         "lock": spec.lock,
         "locked": spec.locked,
@@ -294,18 +295,6 @@ def _seal(work: _Build) -> None:
         **({"installer": work.installer} if work.installer else {}),
     }
     seal.write(system, work.path, content)
-
-
-def _sync(path: str) -> None:
-    """Write the file system of `path` to its disk, once for all files."""
-    import ctypes
-
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-            os.sync()
-    finally:
-        os.close(descriptor)
 
 
 def _stage(work: _Build, label: str) -> None:

@@ -136,12 +136,26 @@ class System:
                 chunk = file.read(1 << 20)
         return digest.hexdigest()
 
-    def write(self, path: str, data: bytes, *, mode: int, uid: int = -1, gid: int = -1) -> None:
-        """Replace or create the file in one instant; -1 keeps the owner of what is replaced."""
-        files.write(path, data, mode, uid, gid)
+    def write(
+        self, path: str, data: bytes, *, mode: int, uid: int = -1, gid: int = -1, was: Optional[files.Mark] = None
+    ) -> None:
+        """Replace or create the file in one instant; -1 keeps the owner of what is replaced.
+
+        `was`: the mark of what may be replaced (`files.NOTHING`: nothing is there); Refusal where it is another by now.
+        """
+        files.write(path, data, mode, uid, gid, was)
 
     def write_parts(
-        self, path: str, parts: Iterable[bytes], *, mode: int, uid: int = -1, gid: int = -1, good: Callable[[], None]
+        self,
+        path: str,
+        parts: Iterable[bytes],
+        *,
+        mode: int,
+        uid: int = -1,
+        gid: int = -1,
+        good: Callable[[], None],
+        was: Optional[files.Mark] = None,
+        mtime: Optional[int] = None,
     ) -> None:
         """As `write`, of what comes in parts; `good` is asked before it counts, and raises where it must not."""
         descriptor, aside = files.beside(path)
@@ -150,11 +164,10 @@ class System:
                 for part in parts:
                     file.write(part)
             good()
-            files.place(aside, path, mode, uid, gid)
         except BaseException:
-            if os.path.lexists(aside):
-                os.unlink(aside)
+            os.unlink(aside)
             raise
+        files.place(aside, path, mode, uid, gid, was, mtime)
 
     def link(self, path: str, target: str) -> None:
         """Make `path` a symbolic link in one instant; Refusal when anything but a link is there."""
@@ -178,14 +191,11 @@ class System:
 
     def remove_link(self, path: str) -> None:
         """Remove a symbolic link; Refusal when it is none."""
-        if not os.path.islink(path):
-            raise Refusal("cannot remove the link `%s`" % path, "it is no link", "look at what is there")
-        self.unlink(path)
+        files.remove_link(path)
 
-    def unlink(self, path: str) -> None:
-        """Remove a file or link, durably."""
-        os.unlink(path)
-        files.sync_folder(path)
+    def unlink(self, path: str, was: Optional[files.Mark] = None) -> None:
+        """Remove a file or link, durably; with `was` only what has that mark, else Refusal."""
+        files.remove(path, was)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty folder, durably."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Callable
 
+from . import files
 from .resource import Refusal
 from .system import System
 
@@ -38,16 +39,30 @@ def _unpacked(system: System, archive: str, unpack: Callable[[str, str], None]) 
         return _trusted(folder)
     source, aside = system.blob(archive), "%s.%d" % (folder, os.getpid())
     _check(source, archive)
+    _remove_abandoned(folder)
     os.makedirs(aside, 0o755)
     try:
         unpack(source, aside)
+        files.sync_file_system(aside)
         os.rename(aside, folder)
+        files.sync_folder(folder)
     except OSError:
         if not os.path.isdir(folder):
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return _trusted(folder)
+
+
+def _remove_abandoned(folder: str) -> None:
+    """What killed unpackings left: those of processes that are no more, and of an earlier one of our number."""
+    import shutil
+
+    above, name = os.path.split(folder)
+    for entry in os.listdir(above) if os.path.isdir(above) else []:
+        start, _, pid = entry.partition(".")
+        if start == name and pid.isdigit() and (int(pid) == os.getpid() or not os.path.isdir("/proc/%s" % pid)):
+            shutil.rmtree(os.path.join(above, entry), ignore_errors=True)
 
 
 def _check(path: str, archive: str) -> None:

@@ -97,7 +97,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
         packages.apt(system, ["update"], emit)
         system.notes["packages_changed"] = True
     elif action.arguments["do"] == "unlink":
-        system.unlink(action.target)
+        edited.remove(action.target, action.before, system)
     else:
         return edited.write(action, system)
     return {}

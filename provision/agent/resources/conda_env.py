@@ -368,7 +368,7 @@ def _remove(spec: Spec, system: System) -> Dict[str, Any]:
         for path in paths:
             trees.need_removable(path)
         if _there(spec, system, link) == "generation":
-            os.unlink(link)
+            system.remove_link(link)
         for path in [*paths, *generations.unsealed(system, spec.root, spec.name)]:
             pruning.discard(system, spec.root, spec.name, path)
         pruning.drop_store(spec.root, spec.name)

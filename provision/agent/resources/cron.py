@@ -144,7 +144,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     """Write the file, or give the text to crontab(1); Refusal when that does not take it."""
     arguments = action.arguments
     if "remove" in arguments:
-        system.unlink(arguments["remove"])
+        edited.remove(arguments["remove"], action.before, system)
         return {}
     if "do" in arguments:
         return edited.write(action, system)

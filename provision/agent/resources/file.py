@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import field
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
-from .. import attributes, edited, file_times, modes, trees
+from .. import attributes, edited, file_times, files, modes, trees
 from ..protocol import SHOWN_LIMIT
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
@@ -118,6 +118,8 @@ class State:
     owner_id: int = -1
     group_id: int = -1
     times: List[float] = field(default_factory=list)
+    mark: Optional[Tuple[int, ...]] = None
+    """Of what is there: only that may be replaced or removed. None where nobody looked."""
     below: Dict[str, List[int]] = field(default_factory=dict)
     """With `recurse`: mode, uid, gid and whether it is a directory, by path."""
 
@@ -128,7 +130,7 @@ def observe(spec: Spec, system: System) -> State:
     found = system.lstat(path)
     wanted: Dict[str, Any] = {"owner_id": _user(spec.owner, system), "group_id": _group(spec.group, system)}
     if found is None:
-        return State(path, parent=_parent(path, system), **wanted)
+        return State(path, parent=_parent(path, system), mark=files.NOTHING, **wanted)
     kind = _kind(found.st_mode)
     common: Dict[str, Any] = {
         "mode": stat.S_IMODE(found.st_mode),
@@ -136,6 +138,7 @@ def observe(spec: Spec, system: System) -> State:
         "gid": found.st_gid,
         "size": found.st_size,
         "times": [found.st_atime, found.st_mtime],
+        "mark": files.mark_of(found),
         **wanted,
     }
     if kind == "directory":
@@ -177,16 +180,17 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     if arguments["do"] == "mkdir":
         system.mkdir(path, arguments["mode"], arguments["uid"], arguments["gid"], parents=True)
     elif arguments["do"] == "touch":
-        system.write(path, b"", mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"])
+        owner = {"mode": arguments["mode"], "uid": arguments["uid"], "gid": arguments["gid"]}
+        system.write(path, b"", was=files.NOTHING, **owner)
         file_times.set_on(path, arguments["times"])
     elif arguments["do"] == "times":
         file_times.set_on(path, arguments["times"])
     elif arguments["do"] == "rmtree":
         trees.remove(path)
     elif arguments["do"] == "rmdir":
-        os.rmdir(path)
+        system.rmdir(path)
     elif arguments["do"] == "unlink":
-        system.unlink(path)
+        system.unlink(path, arguments["was"])
     else:
         attributes.set_on(path, arguments, system)
     return {}
@@ -210,7 +214,7 @@ def _absent(spec: Spec, state: State) -> List[Action]:
     if state.kind == "absent":
         return []
     if state.kind != "directory":
-        return [Action(Verb.REMOVE, state.path, {"do": "unlink"}, before=_shown(state))]
+        return [Action(Verb.REMOVE, state.path, {"do": "unlink", "was": state.mark}, before=_shown(state))]
     if state.path == "/":
         raise Refusal("cannot remove `/`", "it is the root of the file system", "name what is to go")
     if not state.holds:
@@ -248,7 +252,7 @@ def _content(spec: Spec, state: State) -> List[Action]:
     verb = Verb.CREATE if state.kind == "absent" else Verb.CHANGE
     fresh = State(state.path, owner_id=state.owner_id, group_id=state.group_id)
     attributes = _attributes(spec, state if state.kind == "file" else fresh, 0o644)
-    arguments = {"do": "write", "content": spec.content, "blob": spec.content_blob, **attributes}
+    arguments = {"do": "write", "content": spec.content, "blob": spec.content_blob, "was": state.mark, **attributes}
     arguments.update(backup=spec.backup and state.kind == "file", validate=spec.validate)
     before = _shown(state) if state.kind != "absent" else None
     return [Action(verb, state.path, arguments, before, _shown_wanted(spec))]
@@ -300,7 +304,8 @@ def _write(path: str, arguments: Dict[str, Any], system: System) -> Dict[str, An
     if arguments["validate"]:
         edited.validated(path, data, arguments["validate"], system)
     found = {"backup_file": edited.backup(path, system)} if arguments["backup"] else {}
-    system.write(path, data, mode=arguments["mode"], uid=arguments["uid"], gid=arguments["gid"])
+    owner = {"mode": arguments["mode"], "uid": arguments["uid"], "gid": arguments["gid"]}
+    system.write(path, data, was=arguments["was"], **owner)
     return found
 
 

@@ -10,7 +10,7 @@ import stat
 from dataclasses import field
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .. import attributes, edited, reached, web
+from .. import attributes, edited, files, reached, web
 from ..attributes import Attributes
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
@@ -117,6 +117,8 @@ class State:
     now: str = ""
     owner_id: int = -1
     group_id: int = -1
+    mark: Optional[Tuple[int, ...]] = None
+    """Of what is there; None where nobody looked."""
 
 
 def observe(spec: Spec, system: System) -> State:
@@ -129,9 +131,10 @@ def observe(spec: Spec, system: System) -> State:
     wanted = wanted.lower()
     found = system.lstat(path)
     if found is None:
-        return State(path, parent=_parent(path, system), wanted=wanted, owner_id=ids.uid, group_id=ids.gid)
+        nothing: Dict[str, Any] = {"parent": _parent(path, system), "mark": files.NOTHING}
+        return State(path, wanted=wanted, owner_id=ids.uid, group_id=ids.gid, **nothing)
     common: Dict[str, Any] = {"mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid}
-    common.update(size=found.st_size, wanted=wanted, owner_id=ids.uid, group_id=ids.gid)
+    common.update(size=found.st_size, wanted=wanted, owner_id=ids.uid, group_id=ids.gid, mark=files.mark_of(found))
     if not stat.S_ISREG(found.st_mode):
         return State(path, "other", **common)
     digest = _digest(path, algorithm or "sha256", system)
@@ -156,7 +159,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
     if now and (state.digest == state.wanted if state.wanted else state.current):
         return attributes.actions(state.path, now, then)
     arguments = {"do": "fetch", "spec": spec, "wanted": state.wanted, "backup": spec.backup and now is not None}
-    arguments.update(mode=then.mode, uid=then.uid, gid=then.gid)
+    arguments.update(mode=then.mode, uid=then.uid, gid=then.gid, was=state.mark)
     after = "from %s\n%s" % (without_credentials(spec.url), _checksum_line(spec, state.wanted) or state.now)
     before = "%d bytes\n%s" % (state.size, _checksum_line(spec, state.digest)) if now else None
     return [Action(Verb.CHANGE if now else Verb.CREATE, state.path, arguments, before, after)]
@@ -290,7 +293,7 @@ def _fetch(path: str, arguments: Dict[str, Any], system: System, emit: Emit) -> 
     with web.answered(request, web.environment_of(system), _WHOLE) as reply:
         _need_success(request, reply)
         coming = _counted(web.parts(reply, request), reply, list(digests.values()), system, emit)
-        owner = {name: arguments[name] for name in ("mode", "uid", "gid")}
+        owner = {name: arguments[name] for name in ("mode", "uid", "gid", "was")}
         system.write_parts(path, coming, good=good, **owner)
     system.notes["get_url " + path] = digests["sha256"].hexdigest()
     sha1 = digests["sha1"].hexdigest()

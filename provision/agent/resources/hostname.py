@@ -6,7 +6,6 @@ import os
 from typing import Any, Dict, List, Optional
 
 from .. import edited
-from ..edited import Edited
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import System
@@ -75,8 +74,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     if arguments["way"] == "systemd" and _set(["hostnamectl", "set-hostname", name], system, arguments["way"]):
         return {}
     if arguments["before"] != name:
-        text = None if arguments["before"] is None else arguments["before"] + "\n"
-        for step in edited.actions(Edited(os.path.realpath(arguments["file"]), text), name + "\n"):
+        for step in edited.actions(edited.look(arguments["file"], system), name + "\n", mode="0644"):
             edited.write(step, system)
     if arguments["now"] != name:
         _set(["hostname", name], system, "debian")

@@ -12,7 +12,7 @@ import stat
 from dataclasses import field
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .. import attributes, unpacking
+from .. import attributes, files, unpacking
 from ..attributes import Attributes
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
@@ -122,13 +122,14 @@ def decide(spec: Spec, state: State) -> List[Action]:
     if not rows:
         return []
     before, after = _shown([row for _, row, _ in rows]), _shown([row for _, _, row in rows])
-    arguments = {"spec": spec, "names": [name for name, _, _ in rows], "owners": state.owners}
+    arguments: Dict[str, Any] = {"spec": spec, "names": [name for name, _, _ in rows], "owners": state.owners}
+    arguments["was"] = {name: there.get("was") if there else files.NOTHING for name, there in state.there.items()}
     arguments["modes"] = {member["name"]: _mode(spec, member) for member in state.wanted}
     return [Action(Verb.CHANGE, spec.dest, arguments, before, after)]
 
 
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
-    """Take out what the action names: directories first, links last, attributes and times at the end."""
+    """Take out what the action names: files whole with all they have, then links, then what directories have."""
     arguments, spec = action.arguments, action.arguments["spec"]
     names, destination = set(arguments["names"]), os.path.realpath(spec.dest)
     archive, scratch = _opened(spec, system)
@@ -144,7 +145,7 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
                 system.mkdir(path, 0o755)
             elif content is not None:
                 system.mkdir(os.path.dirname(path))
-                system.write_parts(path, _heeded(content, system), mode=0o600, good=lambda: None)
+                _write(path, member, _heeded(content, system), arguments, system)
             done += 1
             emit(done=done, total=len(names), unit="files", label="")
     finally:
@@ -247,7 +248,8 @@ def _there(destination: str, member: Dict[str, Any], system: System) -> Optional
     found = system.lstat(path)
     if found is None:
         return None
-    seen = {"mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid, "mtime": int(found.st_mtime)}
+    seen: Dict[str, Any] = {"mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid}
+    seen.update(mtime=int(found.st_mtime), was=files.mark_of(found))
     if stat.S_ISLNK(found.st_mode):
         return {**seen, "kind": "link", "same": system.readlink(path) == member["link"]}
     if stat.S_ISDIR(found.st_mode):
@@ -297,11 +299,22 @@ def _heeded(content: Iterator[bytes], system: System) -> Iterator[bytes]:
         yield chunk
 
 
+def _write(
+    path: str, member: Dict[str, Any], content: Iterator[bytes], arguments: Dict[str, Any], system: System
+) -> None:
+    name, seen = member["name"], arguments["was"]
+    uid, gid = arguments["owners"][name]
+    owned = {"mode": arguments["modes"][name], "uid": uid, "gid": gid, "mtime": member["mtime"]}
+    system.write_parts(path, content, good=lambda: None, was=seen.get(name, files.NOTHING), **owned)
+    seen[name] = files.mark(path)  # an archive may hold a name more than once
+
+
 def _finish(late: List[Dict[str, Any]], destination: str, arguments: Dict[str, Any], system: System) -> None:
     for member in late:
         if member["kind"] == "link":
             system.link(unpacking.place(destination, member["name"]), member["link"])
-    for member in sorted(late, key=lambda member: str(member["name"]), reverse=True):
+    rest = [member for member in late if member["kind"] != "file"]
+    for member in sorted(rest, key=lambda member: str(member["name"]), reverse=True):
         path = unpacking.place(destination, member["name"])
         uid, gid = arguments["owners"][member["name"]]
         if (uid, gid) != (-1, -1):
