@@ -17,7 +17,7 @@ test: check $(ORACLE)/.installed  ## everything; the part with hosts boots labs 
 	$(BIN)/pytest -m "lab or slow"
 
 check: $(STAMP)               ## lint, types and the tests that need no host
-	bash tests/prerequisites.sh git ssh-keygen
+	bash tests/prerequisites.sh git ssh-keygen strace
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

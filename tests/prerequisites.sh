@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of faketime, git, ssh-keygen,
-# sshd, sudo, tinyproxy.
+# Installs what tests need beside the lab's own needs: `bash tests/prerequisites.sh PROGRAM...` of faketime, git,
+# ssh-keygen, sshd, strace, sudo, tinyproxy.
 # Nothing happens where all are there. The service sshd is not started.
 set -euo pipefail
 missing=()

@@ -67,7 +67,7 @@ class Journal:
         self._append(json.dumps(line).encode() + b"\n")
 
     def _append(self, data: bytes) -> None:
-        os.makedirs(self._folder, 0o700, exist_ok=True)
+        self._make_folder()
         path = os.path.join(self._folder, "changes")
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -88,8 +88,12 @@ class Journal:
             return
         self._pending = found if isinstance(found, dict) else {}
 
+    def _make_folder(self) -> None:
+        if not os.path.isdir(self._folder):
+            files.mkdir(self._folder, 0o700, -1, -1, parents=True)
+
     def _store(self) -> None:
-        os.makedirs(self._folder, 0o700, exist_ok=True)
+        self._make_folder()
         files.write(self._pending_path, json.dumps(self._pending).encode(), 0o600, -1, -1)
 
 

@@ -39,7 +39,7 @@ ONLY_IMPORTERS = {
 }
 """Package to the beginnings of the paths that may import it."""
 
-ARCHIVE_BUDGET = 256 * 1024
+ARCHIVE_BUDGET = 224 * 1024
 BOOTSTRAP_BUDGET = 6 * 1024
 
 ALLOWED_AT_START = {
