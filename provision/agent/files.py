@@ -16,6 +16,7 @@ from .renames import exchange
 from .resource import Refusal
 
 __all__ = [
+    "ASIDE",
     "NOTHING",
     "Mark",
     "beside",
@@ -36,6 +37,8 @@ Mark = Tuple[int, ...]
 """What tells a file, link or directory from another one, and from itself with other content."""
 NOTHING: Mark = ()
 """The mark of a path where nothing is."""
+ASIDE = ".provision-"
+"""How names begin of what is on its way to its place; a kill may leave one."""
 _numbers = itertools.count()
 
 
@@ -248,7 +251,7 @@ def _kept(path: str) -> str:
 
 
 def _aside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), ".provision-%d-%d" % (os.getpid(), next(_numbers)))
+    return os.path.join(os.path.dirname(path), "%s%d-%d" % (ASIDE, os.getpid(), next(_numbers)))
 
 
 def _owner(path: str, uid: int, gid: int) -> Tuple[int, int]:

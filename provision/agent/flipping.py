@@ -24,6 +24,7 @@ def flip(system: System, root: str, name: str, wanted: Generation, *, takeover: 
     generations.write_note(system, wanted.path, "served.json", time.time_ns())
     link = generations.link_path(root, name)
     target = os.path.relpath(wanted.path, os.path.dirname(link))
+    _remove_left(link, target)
     if os.path.isdir(link) and not os.path.islink(link):
         return _exchange(system, name, link, target, takeover)
     system.link(link, target)
@@ -58,11 +59,19 @@ def _free_name(link: str, target: str) -> str:
     A link there to a generation beside the wanted one is what a kill before the exchange left.
     """
     names = [link + ".before", *("%s.before-%d" % (link, number) for number in range(2, 1000))]
-    free = next(name for name in names if not os.path.lexists(name) or _left(name, target))
+    free = next(name for name in names if not os.path.lexists(name) or _is_left(name, target))
     if os.path.islink(free) and os.readlink(free) != target:
         os.unlink(free)
     return free
 
 
-def _left(path: str, target: str) -> bool:
+def _remove_left(link: str, target: str) -> None:
+    """Links beside the environment's that a flip left which was killed: conda would list them."""
+    folder = os.path.dirname(link)
+    for name in os.listdir(folder):
+        if name.startswith(files.ASIDE) and _is_left(os.path.join(folder, name), target):
+            os.unlink(os.path.join(folder, name))
+
+
+def _is_left(path: str, target: str) -> bool:
     return os.path.islink(path) and os.path.dirname(os.readlink(path)) == os.path.dirname(target)

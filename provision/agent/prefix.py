@@ -71,10 +71,12 @@ def build(system: System, spec: Spec, clean: bool, emit: Emit) -> Generation:
     system = replace(system, environment=wheels.proxies({**system.environment, **trust.variables(system)}))
     try:
         with generations.lock_environment(system, spec.root, spec.name):
+            # chosen before leftovers go: what a killed build still runs must not write into this one
+            path = generations.expected_path(spec.root, spec.name, spec.lock)
             pruning.leftovers(system, spec.root, spec.name)
             packages = json.loads(system.read(system.blob(str(spec.listing_blob))))
             _check_space(spec, packages)
-            return _verified(system, spec, packages, clean, emit)
+            return _verified(_Build(system, spec, path, clean, emit, packages, {}, {}))
     finally:
         os.umask(mask)
 
@@ -97,23 +99,22 @@ def space_needed(packages: List[Dict[str, Any]], cached: List[str], share: bool)
     return needed
 
 
-def _verified(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: bool, emit: Emit) -> Generation:
+def _verified(work: _Build) -> Generation:
     try:
-        return _attempt(system, spec, packages, clean, emit)
+        return _attempt(work)
     except Damaged as first:
-        if clean:
-            raise _broken(spec, first) from None
-        emit(output="%s; built again with the cache checked in full\n" % first)
+        if work.clean:
+            raise _broken(work.spec, first) from None
+        work.emit(output="%s; built again with the cache checked in full\n" % first)
     try:
-        return _attempt(system, spec, packages, True, emit)
+        return _attempt(replace(work, clean=True, found={}, variables={}, installer=""))
     except Damaged as second:
-        raise _broken(spec, second) from None
+        raise _broken(work.spec, second) from None
 
 
-def _attempt(system: System, spec: Spec, packages: List[Dict[str, Any]], clean: bool, emit: Emit) -> Generation:
-    path = generations.expected_path(spec.root, spec.name, spec.lock)
+def _attempt(work: _Build) -> Generation:
+    system, spec, path = work.system, work.spec, work.path
     system.mkdir(generations.notes_directory(path), 0o755)
-    work = _Build(system, spec, path, clean, emit, packages, {}, {})
     try:
         for stage in (_conda, _pip, _inspect, _compile, _activate, _probe, _freeze, _seal):
             stage(work)

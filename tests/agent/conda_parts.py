@@ -7,12 +7,14 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,19 +67,22 @@ os._exit(code)
 """
 
 
-def build(folder: Path, many: int = 3) -> None:
-    """The channel, the index, and the locks `one`, `two` and `broken`; once for all processes of a test run."""
+def build(folder: Path, many: int = 3, small: bool = False) -> None:
+    """The channel, the index, and the locks `one`, `two` and `broken`; once for all processes of a test run.
+
+    `small`: of Python's own library only what installing needs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "building").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            _build(folder, many)
+            _build(folder, many, small)
             (folder / "done").touch()
 
 
-def _build(folder: Path, many: int) -> None:
+def _build(folder: Path, many: int, small: bool) -> None:
     rest = {"build": "0", "depends": ["python"]}
-    for package in _packages(many):
+    for package in _packages(many, small):
         write(package, folder / "channel", level=1)
     write(
         Package("linked", "1.0", "0", entries=[Entry("bin/.linked-post-link.sh", b"exit 1\n", 0o755)]),
@@ -106,8 +111,18 @@ class version:
 """
 
 
-def _packages(many: int) -> Iterator[Package]:
-    yield Debian(Path("/")).python_package({"build": "0", "depends": []})
+_SPARED = re.compile(
+    r"lib/python3.11/(?:(pydoc_data|distutils|asyncio|test|xml|lib2to3|unittest|http|xmlrpc|wsgiref|html|sqlite3|curses"
+    r"|zoneinfo|venv|dbm|tkinter|idlelib|turtledemo|ensurepip)/|encodings/(?!__init__|aliases|utf_8|ascii|latin_1|cp437"
+    r"|idna)|(turtle|pydoc|doctest|pdb|tarfile|smtplib|imaplib|ftplib|telnetlib|nntplib|mailbox|cgi|cgitb|optparse|_pydecimal"
+    r"|_pyio|aifc|wave|sunau|pickletools|ipaddress|statistics|fractions|poplib|plistlib|trace|profile|cProfile|pstats"
+    r"|datetime|difflib|configparser|mimetypes|code|cmd|netrc|uuid|xdrlib|chunk|colorsys|crypt|tty|pty|sched|shelve)\.py)"
+)
+
+
+def _packages(many: int, small: bool) -> Iterator[Package]:
+    python = Debian(Path("/")).python_package({"build": "0", "depends": []})
+    yield replace(python, entries=[entry for entry in python.entries if not (small and _SPARED.match(entry.path))])
     activate = Entry("etc/conda/activate.d/alpha.sh", b'export ALPHA_HOME="$CONDA_PREFIX/share"\n')
     script = Entry("bin/alpha", b"#!/usr/bin/env python\nimport alpha\nprint(alpha.value)\n", 0o755)
     own = Entry("bin/own", f"#!{PLACEHOLDER}/bin/python\nimport alpha\n".encode(), 0o755, text=True)
