@@ -13,7 +13,7 @@ demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine 
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m provision.lab.demo
 
 test: check $(ORACLE)/.installed  ## everything; the part with hosts boots labs of its own
-	bash tests/prerequisites.sh sshd sudo faketime tinyproxy
+	bash tests/prerequisites.sh sshd strace sudo faketime tinyproxy
 	$(BIN)/pytest -m "lab or slow"
 
 check: $(STAMP)               ## lint, types and the tests that need no host
@@ -23,7 +23,9 @@ check: $(STAMP)               ## lint, types and the tests that need no host
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not lab and not slow" -n 2
 
-test-more: $(STAMP)           ## long comparisons
+test-more: $(STAMP)           ## long comparisons, and an installation killed at 500 moments
+	bash tests/prerequisites.sh strace
+	PROVISION_KILL_POINTS=500 $(BIN)/pytest tests/agent/test_kill_points.py -n 2
 	PROVISION_KILLS=10 $(BIN)/pytest tests/lab/test_main_job.py -k kill_9
 	$(BIN)/python bench/converged.py --hosts 8
 

@@ -153,7 +153,7 @@ def _by_program(work: _Build, why: str) -> None:
     system.mkdir(folder, 0o755)
     try:
         order = explicit.Order(program, packages, work.path, folder, spec.channel_mirrors)
-        explicit.install(spec.name, order, system, work.emit)
+        explicit.install(spec.name, order, pruning.marked(system, spec.root, spec.name), work.emit)
     finally:
         pruning.drop_fresh_cache(spec.root, spec.name)
     system.mkdir(generations.notes_directory(work.path), 0o755)
@@ -222,7 +222,7 @@ def _pip(work: _Build) -> None:
         clean=work.clean,
         share=spec.link_mode == "hardlink",
     )
-    wheels.install(spec.name, order, system, work.emit)
+    wheels.install(spec.name, order, pruning.marked(system, spec.root, spec.name), work.emit)
     for line in wheels.judge(spec.name, order, system, spec.provided):
         work.emit(output=line + "\n")
 
@@ -254,7 +254,8 @@ def _compile(work: _Build) -> None:
         "0",
         os.path.dirname(folder),
     ]
-    ended = work.system.run(argv, timeout=1800.0, directory="/")
+    system = pruning.marked(work.system, work.spec.root, work.spec.name)
+    ended = system.run(argv, timeout=1800.0, directory="/")
     if ended.timed_out or ended.returncode < 0:
         raise Damaged("byte-compiling ended with status %d: %s" % (ended.returncode, ended.stderr.strip()[-500:]))
 

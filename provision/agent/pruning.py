@@ -6,13 +6,18 @@ Must be called with the environment's lock held (generations.lock_environment).
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import Callable, Iterable, List, Optional, Set
 
 from . import generations, seal, supervisor_files, systemd, trees
 from .generations import Generation
 from .system import System
 
-__all__ = ["discard", "drop_fresh_cache", "drop_store", "fresh_cache", "leftovers", "prune", "users"]
+__all__ = ["discard", "drop_fresh_cache", "drop_store", "fresh_cache", "leftovers", "marked", "prune", "users"]
+
+_BUILDS = "PROVISION_BUILDS"
+"""The variable that marks programs which a build runs."""
 
 
 def prune(system: System, root: str, name: str, keep: int, tell: Optional[Callable[[str], None]] = None) -> List[str]:
@@ -38,8 +43,13 @@ def prune(system: System, root: str, name: str, keep: int, tell: Optional[Callab
 
 
 def leftovers(system: System, root: str, name: str) -> List[str]:
-    """Remove what builds that died left: no seal, and the lock that their builder held is ours now."""
+    """Remove what builds that died left: no seal, and the lock that their builder held is ours now.
+
+    Programs of theirs that outlived them are killed first: they would make it anew.
+    """
     gone = generations.unsealed(system, root, name)
+    if gone:
+        _end_builders(generations.store(root, name))
     for path in gone:
         discard(system, root, name, path)
     drop_fresh_cache(root, name)
@@ -85,6 +95,11 @@ def drop_store(root: str, name: str) -> None:
         os.rmdir(folder)
 
 
+def marked(system: System, root: str, name: str) -> System:
+    """A system whose commands are known as those of a build of this environment, should they outlive it."""
+    return replace(system, environment={**system.environment, _BUILDS: generations.store(root, name)})
+
+
 def users(paths: Iterable[str]) -> Set[str]:
     """Those of the paths that a running process executes, maps or stands in, or that a unit names."""
     wanted = [(path, os.fsencode(path) + b"/") for path in paths]
@@ -101,6 +116,24 @@ def _kept(system: System, others: List[Generation], now: object, keep: int) -> S
         if generations.served_at(system, generation) and not repeated and len(kept) < keep - 1:
             kept.append(generation)
     return {generation.path for generation in kept}
+
+
+def _end_builders(folder: str) -> None:
+    mark, deadline = b"\0%s=%s\0" % (_BUILDS.encode(), os.fsencode(folder)), time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = [entry for entry in os.listdir("/proc") if entry.isdigit() and mark in _environment(entry)]
+        if not left:
+            return
+        for entry in left:
+            try:
+                os.kill(int(entry), 9)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.02)
+
+
+def _environment(pid: str) -> bytes:
+    return b"\0" + _read("/proc/%s/environ" % pid)
 
 
 def _units() -> Iterable[bytes]:

@@ -1,6 +1,6 @@
 """An environment's installation and flip killed at enumerated moments: what serves is whole, and a re-run converges.
 
-PROVISION_KILL_POINTS: how many moments (15); PROVISION_KILL_SEED: another sample of them. `make test-more` takes 500.
+PROVISION_KILL_POINTS: how many moments (12); PROVISION_KILL_SEED: another sample of them. `make test-more` takes 500.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from provision.agent import flipping, generations, pruning, seal, tools
 from provision.agent.resources import conda_env, conda_flip
 from provision.agent.system import System
 
-POINTS = int(os.environ.get("PROVISION_KILL_POINTS") or 15)
+POINTS = int(os.environ.get("PROVISION_KILL_POINTS") or 12)
 SEED = os.environ.get("PROVISION_KILL_SEED") or "20261125"
 CHUNK = 15
 """Moments of one test."""
@@ -116,20 +116,19 @@ MINE = ("envs/mine/data", "envs/.generations/notes", "envs/.generations/env/mine
 
 @pytest.fixture(scope="session")
 def moments(site: Site) -> list[tuple[bool, bool, int]]:
-    """500 moments or more, as whether they are of the agent's own, whether no package is in the cache, and their number.
+    """500 moments or more: whether they are of the agent's own, whether no package is in the cache, and their number.
 
     All of the agent's own, with a cold and a warm cache; the rest are spread over what the installers do in either.
     """
     found = []
+    _, new = site.make_ready(fresh=False, cold=False)
+    own = own_moments(partial(site.converge, new), site.host.root)
     for cold in (False, True):
-        counts = {}
-        for own in (True, False):
-            _, new = site.make_ready(fresh=False, cold=cold)
-            act = partial(site.converge, new)
-            counts[own] = own_moments(act, site.host.root) if own else told_moments(act)
-        found += [(True, cold, number) for number in range(1, counts[True] + 1)]
-        rest = max(500, POINTS) // 2 + 1 - counts[True]
-        found += [(False, cold, max(1, counts[False] * number // (rest + 5))) for number in range(1, rest + 1)]
+        _, new = site.make_ready(fresh=False, cold=cold)
+        told = told_moments(partial(site.converge, new))
+        found += [(True, cold, number) for number in range(1, own + 1)]
+        rest = max(500, POINTS) // 2 - own
+        found += [(False, cold, max(1, told * number // (rest + 5))) for number in range(1, rest + 1)]
     return random.Random(SEED).sample(found, min(POINTS, len(found)))
 
 
