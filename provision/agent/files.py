@@ -218,7 +218,7 @@ def _take(path: str, may_go: Callable[[str], bool]) -> None:
     if not may_go(path):
         raise _changed(path)
     aside = _aside(path)
-    renames.to_free(path, aside)
+    os.rename(path, aside)
     if may_go(aside):
         os.unlink(aside)
         return
