@@ -15,6 +15,7 @@ demo: $(STAMP)                ## boots a lab of three GPU hosts on this machine 
 test: check $(ORACLE)/.installed  ## everything; the part with hosts boots labs of its own
 	bash tests/prerequisites.sh sshd strace sudo faketime tinyproxy
 	$(BIN)/pytest -m "lab or slow"
+	$(BIN)/pytest -m faults tests/faults -k sample
 
 check: $(STAMP)               ## lint, types and the tests that need no host
 	bash tests/prerequisites.sh git ssh-keygen strace
