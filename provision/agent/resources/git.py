@@ -10,7 +10,7 @@ import os
 from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
-from .. import checkout, reached, trees, trust
+from .. import checkout, files, reached, trees, trust
 from ..record import record
 from ..resource import Action, Emit, Refusal, Verb
 from ..system import Completed, System
@@ -22,6 +22,8 @@ _PROTOCOLS = ("http://", "https://", "ssh://", "file://", "/")
 _ASK_DEADLINE = 120.0
 _DEPLOYED = "refs/provision/deployed"
 """What was checked out last: a commit that is only there is ours, not somebody's work."""
+_LEFT = "refs/provision/left/"
+"""Commits of somebody's that were left by `force` and are in no branch."""
 
 
 @record(frozen=True)
@@ -34,8 +36,9 @@ class Spec:
         version: main
 
     `version`: branch, tag or full commit. `depth`: fetch only that many commits. `update: false` leaves a checkout
-    that is there; `clone: false` makes none. `force` with `delete_data: true` overwrites local changes and leaves local
-    commits behind. `key_file`: the private key for ssh; `accept_newhostkey`: a host that ssh does not know is trusted
+    that is there; `clone: false` makes none. `force` with `delete_data: true` overwrites local changes; commits of
+    somebody's that are in no branch are kept below `refs/provision/left/`. `key_file`: the private key for ssh;
+    `accept_newhostkey`: a host that ssh does not know is trusted
     the first time. `timeout` is in seconds, for fetching.
     """
 
@@ -124,6 +127,7 @@ def decide(spec: Spec, state: State) -> List[Action]:
     if not (spec.force and spec.delete_data):
         _refuse_losses(spec, state)
     arguments = {"spec": spec, "wanted": state.wanted, "reference": state.reference, "new": state.kind != "checkout"}
+    arguments["head"] = state.head
     verb = Verb.CREATE if state.head is None else Verb.CHANGE
     before = None if state.head is None else _shown(state.url, state.head)
     return [Action(verb, spec.dest, arguments, before, _shown(spec.repo, state.wanted))]
@@ -132,22 +136,28 @@ def decide(spec: Spec, state: State) -> List[Action]:
 def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     """Fetch and check out; each git call can be repeated after a kill."""
     spec: Spec = action.arguments["spec"]
+    before, wanted, forced = action.arguments["head"], action.arguments["wanted"], spec.force and spec.delete_data
     if action.arguments["new"]:
+        if _kind(spec.dest) not in ("absent", "empty"):
+            raise _moved(spec, "something came there")
         _must(spec, _run(system, spec, ["git", "init", "--quiet", spec.dest], _ASK_DEADLINE))
-    before, forced = checkout.head(spec.dest), ["--force"] if spec.force and spec.delete_data else []
     _set_remote(spec, system)
-    _fetch(spec, action.arguments["wanted"], action.arguments["reference"], system, emit)
-    _must(
-        spec,
-        _git(
-            system, spec, "checkout", "--quiet", *forced, "--detach", action.arguments["wanted"], deadline=spec.timeout
-        ),
-    )
-    _must(spec, _git(system, spec, "update-ref", _DEPLOYED, action.arguments["wanted"]))
+    _fetch(spec, wanted, action.arguments["reference"], system, emit)
+    now = checkout.head(spec.dest)
+    if now != before and not forced:
+        raise _moved(spec, "its commit is another one, %s" % (now or "none")[:12])
+    _keep(spec, now, system, emit)
+    # without `--no-overwrite-ignore`, git takes what its `.gitignore` names for worth nothing
+    how = "--force" if forced else "--no-overwrite-ignore"
+    _must(spec, _git(system, spec, "checkout", "--quiet", how, "--detach", wanted, deadline=spec.timeout))
+    # what HEAD was in the very instant: somebody may have committed meanwhile
+    _keep(spec, _line(_git(system, spec, "rev-parse", "--verify", "--quiet", "HEAD@{1}")), system, emit)
+    files.sync_file_system(spec.dest)
+    _must(spec, _git(system, spec, "update-ref", _DEPLOYED, wanted))
     if spec.recursive and os.path.exists(os.path.join(spec.dest, ".gitmodules")):
         update = ("submodule", "update", "--init", "--recursive")
         _must(spec, _git(system, spec, *update, deadline=spec.timeout, emit=emit), system)
-    return {"before": before, "after": action.arguments["wanted"]}
+    return {"before": before, "after": wanted}
 
 
 def fields(spec: Spec, state: State) -> Dict[str, Any]:
@@ -173,6 +183,21 @@ def _refuse_losses(spec: Spec, state: State) -> None:
             "its commit %s is in no branch and not what was deployed" % (state.head or "")[:12],
             "push them, or give them a branch there, then run again",
         )
+
+
+def _keep(spec: Spec, commit: Optional[str], system: System, emit: Emit) -> None:
+    """A reference for a commit of somebody's that no other one leads to."""
+    if commit and _local(system, spec, commit):
+        _must(spec, _git(system, spec, "update-ref", _LEFT + commit[:12], commit))
+        emit(output="commit %s was in no branch: it is kept as %s%s\n" % (commit, _LEFT, commit[:12]))
+
+
+def _moved(spec: Spec, how: str) -> Refusal:
+    return Refusal(
+        "`%s` was changed by somebody else" % spec.dest,
+        "%s after this step looked; nothing of it was replaced" % how,
+        "look at what is there, and run again",
+    )
 
 
 def _remote(spec: Spec, system: System) -> str:
