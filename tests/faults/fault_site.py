@@ -198,8 +198,12 @@ class Site:
         return str(archive)
 
     def half_visible(self) -> list[str]:
-        """Names of environments on the host that is hit that lead to anything but a sealed generation."""
-        envs = self.hit.root / ENVS
+        """Names of environments on the host that is hit that lead to anything but a sealed generation.
+
+        Looked at from within the host where it is up: a file system that a trial mounts there is seen nowhere else.
+        """
+        pid = self.hit.pid
+        envs = (Path(f"/proc/{pid}/root") if pid else self.hit.root) / ENVS
         try:
             names = [name for name in os.listdir(envs) if not name.startswith(".")]  # noqa: PTH208
         except OSError:
