@@ -140,9 +140,12 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 def _hosts(words: Sequence[str]) -> Iterator[str]:
     from provision.inventory import load_inventory
+    from provision.usual_files import INVENTORY, inventory_there
 
     paths = [Path(words[index + 1]) for index, word in enumerate(words[:-1]) if word in ("-i", "--inventory")]
-    inventory = load_inventory(paths or [Path("inventory.yaml")])
+    if not paths and not inventory_there():
+        return
+    inventory = load_inventory(paths or [INVENTORY])
     yield from inventory.hosts
     yield from inventory.groups
 

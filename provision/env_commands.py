@@ -30,6 +30,7 @@ from provision.inventory import load_inventory
 from provision.listing import inventory_paths
 from provision.options import Where
 from provision.report.tally import Tally
+from provision.usual_files import inventory_there
 
 __all__ = ["app", "diff", "export", "import_"]
 
@@ -113,7 +114,7 @@ def import_(
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"{folder}: environment `{found.name}`; use it by `roles: [{own}]`")
-    known = _settings(where) if where.inventory or Path("inventory.yaml").exists() else None
+    known = _settings(where) if where.inventory or inventory_there() else None
     for finding in rules.lint(read(target), known):
         print(told(finding), file=sys.stderr)
     return 0

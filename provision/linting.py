@@ -23,6 +23,7 @@ from provision.inventory import Inventory, load_inventory
 from provision.listing import inventory_paths
 from provision.options import Where
 from provision.source import nearest
+from provision.usual_files import inventory_there
 
 __all__ = ["kind_of", "lint"]
 
@@ -69,7 +70,7 @@ def lint(
     output
         Form of standard output.
     """
-    inventory = load_inventory(inventory_paths(where)) if where.inventory or Path("inventory.yaml").exists() else None
+    inventory = load_inventory(inventory_paths(where)) if where.inventory or inventory_there() else None
     meant = tuple(kind_of(name) for name in gpu or ())
     told = list(_findings(files or [], meant, inventory or Inventory({}, {}, (), ()), where))
     if output == "json":

@@ -15,6 +15,7 @@ from provision.inventory import Inventory, load_inventory
 from provision.options import Inventories, Where
 from provision.render import Renderer
 from provision.secret.value import masked
+from provision.usual_files import INVENTORY, written_by_others
 from provision.variables import HostView, Layer, Scope
 
 __all__ = ["inventory_paths", "show"]
@@ -27,7 +28,13 @@ def inventory_paths(where: Inventories) -> list[Path]:
         from provision.secret.keyring import unlock
 
         unlock(where)
-    paths = where.inventory or [Path("inventory.yaml")]
+    if not where.inventory and INVENTORY.exists() and (open_to_all := written_by_others(INVENTORY)):
+        raise ProvisionError(
+            f"`{INVENTORY}` is not read",
+            cause=f"every user of this machine can write to `{open_to_all.resolve()}`",
+            hint=f"take that right away (chmod o-w), or name it: -i {INVENTORY}",
+        )
+    paths = where.inventory or [INVENTORY]
     for path in paths:
         if not path.exists():
             raise ProvisionError(
