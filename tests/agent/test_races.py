@@ -133,6 +133,7 @@ def packed(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", INTRUDERS)
 @pytest.mark.parametrize("prepare", [nothing, a_file])
 def test_members_of_an_archive_replace_only_what_was_seen(tmp_path: Path, prepare: Prepare, who: str) -> None:

@@ -274,6 +274,7 @@ def holds_work(dest: Path) -> bool:
     return "years of work" in run(dest, "log", "--all", "-m", "-p")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", [False, True])
 @pytest.mark.parametrize("name", RACES)
 def test_work_that_comes_between_two_calls_of_git_stays(repo: Path, tmp_path: Path, name: str, forced: bool) -> None:
