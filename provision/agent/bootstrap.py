@@ -119,7 +119,9 @@ def store(path: str, data: bytes) -> None:
         if not trusted(folder):
             raise OSError("others than its owner can write %s" % folder) from None
     aside = "%s.%d" % (path, os.getpid())
-    with open(aside, "wb") as file:
+    if os.path.lexists(aside):
+        os.unlink(aside)  # a killed start of the same number left it
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -23,6 +23,8 @@ def keep(archive: str, compiled: str) -> None:
             _started(compiled)
             return
         aside = "%s.%d" % (compiled, os.getpid())
+        if os.path.lexists(aside):
+            os.unlink(aside)  # a killed run of the same number left it
         try:
             _write(archive, aside)
             os.rename(aside, compiled)
@@ -49,7 +51,7 @@ def _write(archive: str, path: str) -> None:
     with open(archive, encoding="utf-8") as sources:
         table = json.load(sources)
     codes = {name: marshal.dumps(compile(text, name, "exec", dont_inherit=True)) for name, text in table.items()}
-    with open(path, "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(marshal.dumps(codes))
         file.flush()
         os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from write_trace import CALLS, calls, problems
 from provision.agent.protocol import Ready, Step
 
 STRACE = shutil.which("strace")
-pytestmark = pytest.mark.skipif(STRACE is None, reason="needs strace")
+assert STRACE, "`bash tests/prerequisites.sh strace` installs it"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1xuGqbS0tQhM8Z0jhBDS1mNoXAk5RrYlQ7kTsm2cXs"
 
 GOOD = """\
@@ -120,6 +120,11 @@ def archive(path: Path, text: str) -> None:
             packed.addfile(member, io.BytesIO(text.encode()) if member.size else None)
 
 
+def created(trace: str) -> list[str]:
+    """The calls that make a file."""
+    return [line for line in trace.splitlines() if "O_CREAT" in line and ") = -1" not in line]
+
+
 def steps(folder: Path, text: str, address: str) -> list[dict[str, Any]]:
     """A step of each resource that puts something in a file's place, with `text` in it."""
     place, blob = str(folder), hashlib.sha256(text.encode()).hexdigest()
@@ -177,6 +182,10 @@ def test_what_steps_write_is_whole_and_durable_in_this_order(start: Start, tmp_p
     assert problems(found, str(place)) == []
     assert problems(found, str(state / "journal"), (str(state / "journal/changes"),)) == []
     assert [name for name in names(place) if name.startswith(".provision")] == []
+    ours = [line for line in created(trace.read_text()) if str(tmp_path) in line]
+    assert [line for line in ours if ", 0600" not in line] == [], "its owner's alone, whatever the umask is"
+    # the lock, the journal and what the control node sends are taken up again, and are no links
+    assert [line for line in ours if "O_EXCL" not in line and "O_NOFOLLOW" not in line] == []
 
 
 DRIVER = """
