@@ -254,6 +254,11 @@ RACES = {
 }
 
 
+COMMITTED = [name for name, script in RACES.items() if "commit" in script]
+RACED = [*((name, False) for name in RACES), *((name, True) for name in COMMITTED)]
+"""With `force`, what is not committed goes, as the operator says."""
+
+
 def interrupted(folder: Path, dest: Path, number: int, script: str) -> dict[str, str]:
     """Variables with which the n-th call of git finds that somebody was there before; after the last, nobody comes."""
     count, program = folder / "count", folder / "bin/git"
@@ -275,11 +280,8 @@ def holds_work(dest: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forced", [False, True])
-@pytest.mark.parametrize("name", RACES)
+@pytest.mark.parametrize(("name", "forced"), RACED)
 def test_work_that_comes_between_two_calls_of_git_stays(repo: Path, tmp_path: Path, name: str, forced: bool) -> None:
-    if forced and "commit" not in RACES[name]:
-        pytest.skip("what is not committed goes where the operator says so")
     number, calls = 0, 1
     while number < calls:
         number += 1
@@ -321,7 +323,6 @@ def test_a_place_that_somebody_takes_before_a_clone_is_left_alone(repo: Path, tm
     assert [path.name for path in dest.iterdir()] == ["rows"]
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 def test_what_was_checked_out_is_on_the_disk_before_it_is_said_to_be(repo: Path, dest: Path, tmp_path: Path) -> None:
     """A power cut leaves no checkout that counts as deployed and holds empty files."""
     program = (
