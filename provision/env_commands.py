@@ -114,7 +114,8 @@ def import_(
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"{folder}: environment `{found.name}`; use it by `roles: [{own}]`")
-    known = _settings(where) if where.inventory or inventory_there() else None
+    told_of = where.inventory or inventory_there(lambda text: print(text, file=sys.stderr))
+    known = _settings(where) if told_of else None
     for finding in rules.lint(read(target), known):
         print(told(finding), file=sys.stderr)
     return 0

@@ -70,9 +70,10 @@ def lint(
     output
         Form of standard output.
     """
-    inventory = load_inventory(inventory_paths(where)) if where.inventory or inventory_there() else None
+    known = where.inventory or inventory_there(lambda text: print(text, file=sys.stderr))
+    inventory = load_inventory(inventory_paths(where) if known else [])
     meant = tuple(kind_of(name) for name in gpu or ())
-    told = list(_findings(files or [], meant, inventory or Inventory({}, {}, (), ()), where))
+    told = list(_findings(files or [], meant, inventory, where))
     if output == "json":
         print(json.dumps([_document(one) for one in told], indent=2))
     else:

@@ -6,6 +6,7 @@ Who runs this tool in a folder that others can write, as /tmp, must not get thei
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["INVENTORY", "inventory_there", "written_by_others"]
@@ -14,9 +15,14 @@ INVENTORY = Path("inventory.yaml")
 """What is read where `-i` names none."""
 
 
-def inventory_there() -> bool:
-    """Whether there is an inventory to be read without being named."""
-    return INVENTORY.exists() and written_by_others(INVENTORY) is None
+def inventory_there(report: Callable[[str], None] = lambda _: None) -> bool:
+    """Whether there is an inventory to be read without being named; `report` is told of one that is left out."""
+    if not INVENTORY.exists():
+        return False
+    place = written_by_others(INVENTORY)
+    if place:
+        report(f"warning: `{INVENTORY}` is not read: every user of this machine can write to `{place.resolve()}`")
+    return place is None
 
 
 def written_by_others(path: Path) -> Path | None:

@@ -1,4 +1,6 @@
-"""What an app's unit may not do: the directives that confine it, and the named ways to relax them; pure.
+"""What an app's unit may not do: the directives that confine it, and the named ways to relax them.
+
+Pure, but for `minors`, which reads what the driver tells of its GPUs.
 
 Within what CUDA needs: memory that is written and then run (its compiler), NVIDIA's device nodes, which nobody makes
 for it at boot, homes (apps live under /root), and locked memory. Directives: systemd.exec(5), and

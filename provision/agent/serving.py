@@ -27,6 +27,7 @@ __all__ = [
     "served",
     "stop",
     "watch",
+    "with_log",
 ]
 
 _ALIVE = 5.0
@@ -36,6 +37,7 @@ _CRASHES = 2
 _TWICE = 0.2
 """Seconds between the two good answers of one process that make it serve: some apps answer once and die."""
 _ASK = 5.0
+_LINES = 15
 
 
 @record(frozen=True)
@@ -208,17 +210,22 @@ def serve(system: System, arguments: Dict[str, Any], emit: Emit) -> Dict[str, An
     if not seen.problem:
         system.notes[served(name)] = seen.pid
         return {"pid": seen.pid, "healthy": True}
-    lines = units.journal(system, name, 15, since)
+    told = with_log(system, name, seen.problem, since)
     back = _texts_to_put_back(system, arguments)
     if not back and not arguments["previous"]:
         stop(system, name)
     report = put_back(system, back, emit)
     raise Refusal(
         "app `%s` does not serve" % name,
-        "\n".join([seen.problem, *("  " + line for line in lines)]),
+        told,
         outcome(units.log_place(system, name), report, bool(arguments["previous"])),
         {"healthy": False, "restored": sorted(app for app, problem in report.items() if not problem)},
     )
+
+
+def with_log(system: System, name: str, problem: str, since: float) -> str:
+    """A problem with the last lines below it that the app logged since then, in seconds since the epoch."""
+    return "\n".join([problem, *("  " + line for line in units.journal(system, name, _LINES, since))])
 
 
 def outcome(log: str, report: Dict[str, str], served: bool) -> str:

@@ -20,7 +20,6 @@ _LOOK = 0.25
 """Seconds between two looks at processes while apps are watched."""
 _GRACE = 10.0
 """Seconds beyond `settle` in which an app that is alive must have answered well."""
-_LINES = 15
 _LAST_WORDS = 0.3
 """Seconds that a log may be behind the death of a process."""
 
@@ -68,15 +67,8 @@ def _found(system: System, app: Dict[str, str], shown: Dict[str, str]) -> Option
     right = bool(pid) and processes.environment(pid).get(digest.VARIABLE) == wanted.digest
     saw = int(system.notes.get(serving.served(name)) or 0)
     young = right and processes.age(pid) < wanted.settle
-    return App(
-        name,
-        app["environment"],
-        app["root"],
-        text,
-        saw or pid,
-        right,
-        young or bool(saw and not (right and saw == pid)),
-    )
+    gone = bool(saw) and not (right and pid == saw)
+    return App(name, app["environment"], app["root"], text, saw or pid, right, watched=young or gone)
 
 
 def watch(system: System, apps: Sequence[App], emit: Emit, clock: Callable[[], float] = time.monotonic) -> List[Fall]:
@@ -130,8 +122,8 @@ def refusal(system: System, falls: Sequence[Fall], emit: Emit) -> Refusal:
     restored: List[str] = []
     time.sleep(_LAST_WORDS)
     for fall in falls:
-        lines = units.journal(system, fall.app.name, _LINES, fall.since)
-        causes.append("\n".join(["`%s`: %s" % (fall.app.name, fall.problem), *("  " + line for line in lines)]))
+        problem = "`%s`: %s" % (fall.app.name, fall.problem)
+        causes.append(serving.with_log(system, fall.app.name, problem, fall.since))
         report, stopped = _go_back(system, fall.app, emit)
         restored += [name for name, problem in report.items() if not problem]
         hints.append(serving.outcome(units.log_place(system, fall.app.name), report, not stopped))

@@ -53,27 +53,18 @@ def verify(lock: Lock, allowed_signers: Path | None, at: Mark | None = None) -> 
     Raises ProvisionError for a lock without a signature, and one that is not of an allowed signer, not for locks, not
     valid now, or not of this lock.
     """
-    where = lock.paths
-    if allowed_signers is None or not allowed_signers.is_file():
-        raise ProvisionError(
-            "locks have to be signed, and nobody is allowed to sign",
-            where=at,
-            cause=f"there is no `{allowed_signers}`"
-            if allowed_signers
-            else "the variable `allowed_signers` is not set",
-            hint="set it to a file of lines like `me@example.com ssh-ed25519 AAAA…`",
-        )
+    where, signers_file = lock.paths, _signers(allowed_signers, at)
     content = where.manifest.read_bytes()
     signature = str(where.signature.absolute())
     if not where.signature.is_file():
         raise _refused(
             lock, at, f"there is no `{where.signature}`", f"sign it with `provision lock --sign KEY {_file(at)}`"
         )
-    signers = str(allowed_signers.absolute())
+    signers = str(signers_file.absolute())
     found = _ssh_keygen(["-Y", "find-principals", "-s", signature, "-f", signers], b"", _WITHIN)
     principal = found.stdout.decode("utf-8", "replace").splitlines()[0].strip() if found.stdout else ""
     if found.returncode or not principal or principal.startswith("-"):
-        cause = f"its signer is not in `{allowed_signers}`, or no longer valid there: {_said(found)}"
+        cause = f"its signer is not in `{signers_file}`, or no longer valid there: {_said(found)}"
         raise _refused(lock, at, cause, "let somebody sign it who is there")
     argv = ["-Y", "verify", "-f", signers, "-I", principal, "-n", NAMESPACE, "-s", signature]
     judged = _ssh_keygen(argv, content, _WITHIN)
@@ -83,9 +74,24 @@ def verify(lock: Lock, allowed_signers: Path | None, at: Mark | None = None) -> 
     return principal
 
 
+def _signers(allowed_signers: Path | None, at: Mark | None) -> Path:
+    """The file of those who may sign; raises ProvisionError where there is none."""
+    if allowed_signers is not None and allowed_signers.is_file():
+        return allowed_signers
+    missing = f"there is no `{allowed_signers}`" if allowed_signers else "the variable `allowed_signers` is not set"
+    raise ProvisionError(
+        "locks have to be signed, and nobody is allowed to sign",
+        where=at,
+        cause=missing,
+        hint="set it to a file of lines like `me@example.com ssh-ed25519 AAAA…`",
+    )
+
+
 def need(locks: Mapping[Path, Lock], allowed_signers: Path | None) -> None:
     """`verify` of each lock, by the path of its environment.yml; raises ProvisionError(s)."""
-    errors = []
+    for path in list(locks)[:1]:  # without that file there is one thing to mend, however many locks there are
+        _signers(allowed_signers, read(path).marks.get("name"))
+    errors: list[ProvisionError] = []
     for path, lock in locks.items():
         try:
             verify(lock, allowed_signers, read(path).marks.get("name"))

@@ -8,6 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from provision.errors import ProvisionError
+from provision.linting import lint
 from provision.listing import inventory_paths
 from provision.options import Where
 from provision.usual_files import inventory_there
@@ -34,6 +35,20 @@ def test_what_others_can_write_is_not_read(folder: Path, what: str, mode: int, s
 def test_what_only_the_operator_can_write_is_read(folder: Path) -> None:
     assert inventory_there()
     assert inventory_paths(Where()) == [Path("inventory.yaml")]
+
+
+def test_rules_are_judged_without_an_inventory_that_others_can_write_and_it_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = folder / "environment.yml"
+    environment.write_text("name: tool\nchannels: [conda-forge, nodefaults]\ndependencies: [python=3.11]\n")
+    folder.chmod(0o777)
+    assert lint([environment], where=Where()) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("warning: `inventory.yaml` is not read: every user of this machine can write to ")
+    (folder / "inventory.yaml").unlink()
+    assert lint([environment], where=Where()) == 0
+    assert not capsys.readouterr().err.startswith("warning")
 
 
 def test_without_one_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ from ..system import System
 __all__ = ["Spec", "State", "apply", "decide", "fields", "observe"]
 
 _VERBS = ("start", "stop", "restart")
-_LINES = 15
 
 
 @record(frozen=True)
@@ -75,10 +74,9 @@ def apply(action: Action, system: System, emit: Emit) -> Dict[str, Any]:
     serving.restart(system, name, emit)
     seen = serving.watch(system, serving.expectation(name, action.arguments["text"]), emit)
     if seen.problem:
-        lines = ["  " + line for line in units.journal(system, name, _LINES, begun)]
         raise Refusal(
             "app `%s` does not serve" % name,
-            "\n".join([seen.problem, *lines]),
+            serving.with_log(system, name, seen.problem, begun),
             "it was left as it is; see %s" % units.log_place(system, name),
         )
     return {}

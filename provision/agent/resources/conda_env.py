@@ -99,9 +99,9 @@ class Spec:
 class State:
     """What is at the environment's place. `there`: "nothing", "generation", "directory" or "other".
 
-    `current`: the lock that serves, `locked` when it was locked. `built`: the newest sealed generation of the wanted
-    lock, `packages` in it, `drift` from its seal, and `unowned` files that came since (where it is to go: in all that
-    are `kept`).
+    `current`: the lock that serves, `locked` when it was locked (with `only_newer`). `built`: the newest sealed
+    generation of the wanted lock, `packages` in it, `drift` from its seal, and `unowned` files that came since (where
+    it is to go: in all that are `kept`).
     `installer`: what installed it where rattler did not.
     `program`: what would install where rattler was not sent, `passed` why others cannot. `expected`: where the next
     build would be. `have` and `want` are package lists, known only where something is to do; `stray` says how a real
@@ -144,7 +144,7 @@ def observe(spec: Spec, system: System) -> State:
     known = State(
         there=there,
         current=current.lock if current else "",
-        locked=str(generations.seal_of(system, current.path).get("locked") or "") if current else "",
+        locked=_locked(system, current) if current and spec.only_newer else "",
         built=built.path if built else "",
         packages=content.get("packages", 0),
         drift=drift,
@@ -156,6 +156,10 @@ def observe(spec: Spec, system: System) -> State:
         simulated=bool(content.get("simulated")),
     )
     return known if built and not drift else _with_packages(spec, system, known, current)
+
+
+def _locked(system: System, current: generations.Generation) -> str:
+    return str(generations.seal_of(system, current.path).get("locked") or "")
 
 
 def decide(spec: Spec, state: State) -> List[Action]:

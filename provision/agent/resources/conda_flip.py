@@ -42,15 +42,11 @@ class Spec:
 
 @record(frozen=True)
 class State:
-    """`serves` and `wanted` are paths of generations, "" for none; `directory`: a real one is at the link's place.
-
-    `predicted`: in a plan, the generation is not built yet.
-    """
+    """`serves` and `wanted` are paths of generations, "" for none; `directory`: a real one is at the link's place."""
 
     serves: str
     wanted: str
     directory: bool = False
-    predicted: bool = False
 
 
 def observe(spec: Spec, system: System) -> State:
@@ -62,7 +58,7 @@ def observe(spec: Spec, system: System) -> State:
     serves = now.path if now else ""
     if wanted is None or link in system.pending:
         expected = generations.expected_path(spec.root, spec.name, spec.lock)
-        return State(serves, expected if system.check and link in system.pending else "", directory, True)
+        return State(serves, expected if system.check and link in system.pending else "", directory)
     return State(serves, wanted.path, directory)
 
 

@@ -197,6 +197,14 @@ def test_all_locks_are_judged_before_it_is_said(signed: Signed) -> None:
     assert len(refused.value.errors) == 2
 
 
+def test_a_missing_file_of_signers_is_one_error_for_all_locks(signed: Signed) -> None:
+    no_signers(signed)
+    locks = {signed.environment.path: signed.lock, signed.environment.path / ".." / "environment.yml": signed.lock}
+    with pytest.raises(ProvisionError, match="nobody is allowed to sign") as refused:
+        signing.need(locks, signed.settings.allowed_signers)
+    assert not isinstance(refused.value, ProvisionErrors)
+
+
 def test_a_manifest_that_is_exchanged_after_it_was_read_is_not_taken(signed: Signed, environment: Make) -> None:
     lock = signed.lock
     make_lock(environment("python=3.11", "pip"), signed.settings)
